@@ -1,0 +1,95 @@
+"""Fixtures for everybody: the real livekit-server, and the guard that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.leaks import Snapshot, wait_for_no_leaks, wait_for_no_tasks
+from tests.support.livekit_server import LiveKitServer
+
+_SERVERS = pytest.StashKey[list[LiveKitServer]]()
+
+
+@pytest.fixture(scope="session")
+def livekit_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
+    """The server that all tests share: rooms of your own name, no restarts."""
+    with LiveKitServer(tmp_path_factory.mktemp("livekit-server")) as server:
+        request.config.stash.setdefault(_SERVERS, []).append(server)
+        yield server
+
+
+@pytest.fixture
+def new_livekit_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., LiveKitServer]]:
+    """Makes started servers for one test that stops, kills or configures them; takes `LiveKitServer`'s arguments."""
+    servers: list[LiveKitServer] = request.config.stash.setdefault(_SERVERS, [])
+    own: list[LiveKitServer] = []
+
+    def start(**arguments: object) -> LiveKitServer:
+        server = LiveKitServer(tmp_path / f"livekit-server-{len(own)}", **arguments)  # type: ignore[arg-type]
+        own.append(server)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in own:
+        server.stop()
+        servers.remove(server)
+
+
+@pytest.fixture
+def own_livekit_server(new_livekit_server: Callable[..., LiveKitServer]) -> LiveKitServer:
+    """A server for one test that may stop, kill or restart it."""
+    return new_livekit_server()
+
+
+@pytest.fixture
+async def no_tasks_left() -> AsyncIterator[None]:
+    """Fails the test when it leaves asyncio tasks."""
+    before = asyncio.all_tasks()
+    yield
+    left = await wait_for_no_tasks(before)
+    assert not left, "tasks left behind:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="session")
+def rtc_runtime() -> None:
+    """Start the rtc SDK's own runtime, whose threads and descriptors stay for the life of the process."""
+    from livekit.rtc._ffi_client import FfiClient
+
+    _ = FfiClient.instance
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a system test no task, thread, child process, socket or open file may be left."""
+    if request.node.get_closest_marker("system") is None:
+        yield
+        return
+    request.getfixturevalue("rtc_runtime")
+    for shared in ("livekit_server",):
+        if shared in request.fixturenames:
+            request.getfixturevalue(shared)
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("no_tasks_left")
+    before = Snapshot.take()
+    yield
+    left = wait_for_no_leaks(before)
+    assert not left, "left behind: " + "; ".join(left)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of each running server's log beside a failure."""
+    report = yield
+    if report.failed:
+        for server in item.config.stash.get(_SERVERS, []):
+            report.sections.append((f"log of {server!r}", server.log_tail()))
+    return report
