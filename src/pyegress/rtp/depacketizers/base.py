@@ -1,4 +1,8 @@
-"""The seam between the jitter buffer and the payload formats."""
+"""The seam between the jitter buffer and the payload formats.
+
+RED (RFC 2198, `rtp/red.py`) and RTX (RFC 4588, `rtp/rtx.py`) are undone before this seam: a depacketizer sees plain
+payloads of its codec only. PCMU and PCMA are codecs like the others here.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,23 @@ class Fragment(NamedTuple):
     ends_frame: bool
 
 
+class PictureIndex(NamedTuple):
+    """What a payload descriptor says about the place of a picture (VP8: RFC 7741 section 4.2, VP9: RFC 9628 section 4.2).
+
+    With it a receiver knows, after packets are lost, whether the next picture still can be decoded.
+    """
+
+    #: PictureID as written, and its width in bits (7 or 15). None when absent.
+    picture_id: int | None
+    picture_id_bits: int = 15
+    #: TL0PICIDX (8 bits), None when absent.
+    base_index: int | None = None
+    #: Temporal layer: TID, 0 when absent.
+    layer: int = 0
+    #: The picture needs only pictures of the base layer (VP8: Y bit, VP9: U bit).
+    layer_sync: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class AssembledFrame:
     """One frame put together from its packets. `payload` is as `EncodedFrame.payload` describes it."""
@@ -33,6 +54,8 @@ class AssembledFrame:
     duration: int = 0
     #: No frame that follows needs this one: losing it costs nothing else (upper temporal layer).
     discardable: bool = False
+    #: The place in the sequence of pictures, where the payload format has one (VP8, VP9).
+    picture: PictureIndex | None = None
 
 
 class Depacketizer(Protocol):
