@@ -26,7 +26,7 @@ class Fragment(NamedTuple):
 
 
 class PictureIndex(NamedTuple):
-    """What a payload descriptor says about the place of a picture (VP8: RFC 7741 section 4.2, VP9: RFC 9628 section 4.2).
+    """Where a picture stands by its payload descriptor (VP8: RFC 7741 section 4.2, VP9: RFC 9628 section 4.2).
 
     With it a receiver knows, after packets are lost, whether the next picture still can be decoded.
     """
