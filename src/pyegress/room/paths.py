@@ -1,0 +1,411 @@
+"""Own network paths under aioice: UDP sockets drained in bursts, framed TCP (RFC 6544), and TURN relays.
+
+aioice's checks, roles and consent stay its own; only its datagram path is replaced, because it spends a queue, a
+coroutine and a STUN parse on each media packet. What is used of its internals is guarded by tests/room/test_paths.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, cast
+
+from aioice import Candidate, stun
+from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import StunProtocol
+from aioice.stun import Transaction
+
+from pyegress.clock import Monotonic, monotonic
+from pyegress.room.srtp import ReceiveBuffer
+
+Address = tuple[str, int]
+
+#: Datagrams read in one wake-up of the loop before other callbacks get their turn.
+MAX_BURST = 256
+#: Octets of the kernel's receive buffer: half a second of 100 Mbit/s while the loop is busy.
+SOCKET_BUFFER = 8 << 20
+#: First repetition of a connectivity check. aioice waits 500 ms, which is what a check costs that comes before the
+#: peer has read our answer.
+CHECK_RTO = 0.1
+_SO_RCVBUFFORCE = 33  # linux/asm-generic/socket.h; needs CAP_NET_ADMIN, passes net.core.rmem_max
+
+
+class DatagramSeam(Protocol):
+    """Where tests and benches put delay, loss, jitter, reordering and duplication, in both directions.
+
+    Each call may deliver the datagram never, once or several times, now or later on the same event loop.
+    """
+
+    def inbound(self, data: bytes, deliver: Callable[[bytes], None]) -> None: ...
+
+    def outbound(self, data: bytes, deliver: Callable[[bytes], None]) -> None: ...
+
+
+class PathOwner(Protocol):
+    """The ICE agent as its paths see it."""
+
+    buffer: ReceiveBuffer
+    seam: DatagramSeam | None
+    #: Called for SRTP and SRTCP: so many octets are in `buffer`, received at that time.
+    on_media: Callable[[int, Monotonic], None]
+    last_received: Monotonic
+
+    def on_other(self, data: bytes, source: Address, path: Path) -> None:
+        """STUN, DTLS and whatever else (RFC 7983)."""
+
+    def on_check(self, *, udp: bool, answered: bool) -> None:
+        """A STUN request went out, or was answered."""
+
+    def on_rtt(self, seconds: float) -> None:
+        """The round trip of one check that was sent once."""
+
+
+class Path(StunProtocol):
+    """One local candidate: aioice's STUN client and server on a transport of ours."""
+
+    udp = True
+
+    def __init__(self, owner: PathOwner, receiver: Any) -> None:
+        super().__init__(receiver)
+        self._owner = owner
+        self._sent: dict[bytes, tuple[int, Monotonic]] = {}
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """One datagram from a path that is not read in bursts (TCP, TURN, a seam)."""
+        self._owner.last_received = now = monotonic()
+        self.deliver(cast(bytes, data), (addr[0], addr[1]), now)
+
+    def deliver(self, data: bytes, source: Address, now: Monotonic) -> None:
+        """Demultiplex by the first octet (RFC 7983): 128..191 is SRTP or SRTCP."""
+        owner = self._owner
+        if data and 128 <= data[0] <= 191 and len(data) <= len(owner.buffer.data):
+            owner.buffer.data[: len(data)] = data
+            owner.on_media(len(data), now)
+        elif data:
+            owner.on_other(data, source, self)
+
+    def stun_received(self, data: bytes, source: Address) -> None:
+        """Hand a STUN message to aioice, whose parser lets several exceptions of malformed input through."""
+        with contextlib.suppress(ValueError, KeyError, IndexError, struct.error, AssertionError):
+            super().datagram_received(data, source)
+
+    def send(self, data: bytes, target: Address) -> None:
+        """Send one datagram; like UDP, silently nothing when that is impossible."""
+        self.transport.sendto(data, target)
+
+    async def request(
+        self,
+        request: stun.Message,
+        addr: Address,
+        integrity_key: bytes | None = None,
+        retransmissions: int | None = None,
+    ) -> tuple[stun.Message, Address]:
+        """As aioice's, but repeated sooner, and measuring round trips."""
+        if integrity_key is not None:
+            request.add_message_integrity(integrity_key)
+        identity = request.transaction_id
+        transaction = Transaction(request, addr, self, retransmissions=retransmissions, integrity_key=integrity_key)
+        transaction._Transaction__timeout_delay = CHECK_RTO if retransmissions is None else 1.0  # type: ignore[attr-defined]
+        self.transactions[identity] = transaction
+        try:
+            result = await transaction.run()
+            if integrity_key is None:  # a STUN server, not a check
+                return result
+            self._owner.on_check(udp=self.udp, answered=True)
+            # A response to a repeated request cannot be told from one to the first (Karn's algorithm).
+            count, sent_at = self._sent.get(identity, (0, Monotonic(0.0)))
+            if count == 1:
+                self._owner.on_rtt(monotonic() - sent_at)
+            return result
+        finally:
+            self.transactions.pop(identity, None)
+            self._sent.pop(identity, None)
+
+    def send_stun(self, message: stun.Message, addr: Address) -> None:
+        if message.message_class == stun.Class.REQUEST:
+            count, _ = self._sent.get(message.transaction_id, (0, None))
+            self._sent[message.transaction_id] = (count + 1, monotonic())
+            if "USERNAME" in message.attributes:
+                self._owner.on_check(udp=self.udp, answered=False)
+        super().send_stun(message, addr)
+
+    def repeat_checks(self, addr: Address) -> None:
+        """Send the checks in progress towards `addr` again: the peer is known to listen by now."""
+        for transaction in list(self.transactions.values()):
+            if transaction._Transaction__addr == addr:  # type: ignore[attr-defined]
+                self.send_stun(transaction._Transaction__request, addr)  # type: ignore[attr-defined]
+
+
+class UdpSocket:
+    """A UDP socket in the form of the asyncio transport that aioice expects, read until it is empty."""
+
+    def __init__(self, path: Path, owner: PathOwner, local: str) -> None:
+        family = socket.AF_INET6 if ":" in local else socket.AF_INET
+        self._sock = sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            enlarge_receive_buffer(sock)
+            sock.bind((local, 0))
+        except OSError:
+            sock.close()
+            raise
+        self._path = path
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self.fileno = sock.fileno()
+        self.inode = _inode(self.fileno)
+        self._loop.add_reader(self.fileno, self._drain if owner.seam is None else self._drain_through_seam)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "sockname":
+            return self._sock.getsockname()[:2]
+        return self._sock if name == "socket" else default
+
+    def sendto(self, data: bytes, addr: Address) -> None:
+        seam = self._owner.seam
+        if seam is None:
+            self._sendto(addr, data)
+        else:
+            seam.outbound(data, partial(self._sendto, addr))
+
+    def _sendto(self, addr: Address, data: bytes) -> None:
+        # No route, a full buffer, an ICMP error of an earlier datagram, a closed socket: all like a lost datagram.
+        with contextlib.suppress(OSError):
+            self._sock.sendto(data, addr)
+
+    def is_closing(self) -> bool:
+        return self._sock.fileno() < 0
+
+    def close(self) -> None:
+        if not self.is_closing():
+            self._loop.remove_reader(self.fileno)
+            self._sock.close()
+            self._loop.call_soon(self._path.connection_lost, None)
+
+    def _drain(self) -> None:
+        owner = self._owner
+        owner.last_received = now = monotonic()
+        receive, data, on_media = self._sock.recvfrom_into, owner.buffer.data, owner.on_media
+        for _ in range(MAX_BURST):
+            try:
+                size, source = receive(data)
+            except BlockingIOError:
+                return
+            except OSError:
+                if self.is_closing():
+                    return
+                continue  # an ICMP error of a datagram that we sent
+            if size and 128 <= data[0] <= 191:
+                on_media(size, now)
+            elif size:
+                owner.on_other(bytes(data[:size]), (source[0], source[1]), self._path)
+
+    def _drain_through_seam(self) -> None:
+        seam = self._owner.seam
+        assert seam is not None
+        for _ in range(MAX_BURST):
+            try:
+                data, source = self._sock.recvfrom(65_536)
+            except BlockingIOError:
+                return
+            except OSError:
+                if self.is_closing():
+                    return
+                continue
+            seam.inbound(data, partial(self._late, (source[0], source[1])))
+
+    def _late(self, source: Address, data: bytes) -> None:
+        if not self.is_closing():
+            self._path.datagram_received(data, source)
+
+
+class TcpFraming(asyncio.Protocol):
+    """Datagrams with a 16-bit length on a TCP connection (RFC 4571), as ICE-TCP uses it (RFC 6544 section 10.1).
+
+    To aioice it is the datagram transport of a path with one possible peer.
+    """
+
+    def __init__(self, path: Path, owner: PathOwner, peer: Address) -> None:
+        self._path = path
+        self._owner = owner
+        self._peer = peer
+        self._buffer = bytearray()
+        self._tcp: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._tcp = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tcp = None
+        self._path.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= 2:
+            size = int.from_bytes(buffer[start : start + 2], "big")
+            if len(buffer) - start - 2 < size:
+                break
+            self._inbound(bytes(buffer[start + 2 : start + 2 + size]))
+            start += 2 + size
+        del buffer[:start]
+
+    def _inbound(self, data: bytes) -> None:
+        if self._owner.seam is None:
+            self._deliver(data)
+        else:
+            self._owner.seam.inbound(data, self._deliver)
+
+    def _deliver(self, data: bytes) -> None:
+        if self._tcp is not None:
+            self._path.datagram_received(data, self._peer)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._tcp.get_extra_info(name, default) if self._tcp is not None else default
+
+    def sendto(self, data: bytes, addr: Address) -> None:
+        if addr == self._peer:
+            if self._owner.seam is None:
+                self._write(data)
+            else:
+                self._owner.seam.outbound(data, self._write)
+
+    def _write(self, data: bytes) -> None:
+        # A peer that reads nothing must not fill our memory: what does not fit is lost, as with UDP.
+        if self._tcp is not None and self._tcp.get_write_buffer_size() < 1 << 20:
+            self._tcp.write(len(data).to_bytes(2, "big") + data)
+
+    def is_closing(self) -> bool:
+        return self._tcp is None or self._tcp.is_closing()
+
+    def close(self) -> None:
+        if self._tcp is not None:
+            self._tcp.abort()
+
+
+class TcpPath(Path):
+    """An active TCP candidate (RFC 6544): it only ever talks to the passive candidate that it is connected to."""
+
+    udp = False
+
+    def __init__(self, owner: PathOwner, receiver: Any, peer: Address) -> None:
+        super().__init__(owner, receiver)
+        self.peer = peer
+
+
+class RelayPath(Path):
+    """A relayed candidate: aioice's TURN client is its transport."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._turn = transport._TurnTransport__inner_protocol  # type: ignore[attr-defined]
+        sock = self._turn.transport.get_extra_info("socket")
+        if sock is not None:
+            enlarge_receive_buffer(sock)
+        seam = self._owner.seam
+        super().connection_made(transport if seam is None else _SeamedTransport(transport, seam))
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        seam = self._owner.seam
+        if seam is None:
+            super().datagram_received(data, addr)
+        else:
+            seam.inbound(cast(bytes, data), partial(self._late, addr))
+
+    def _late(self, addr: tuple[Any, ...], data: bytes) -> None:
+        super().datagram_received(data, addr)
+
+    def abort(self) -> None:
+        """Give the allocation up without telling the TURN server, which then lets it expire."""
+        task = getattr(self.transport, "_TurnTransport__close_task", None)
+        for pending in (task, self._turn.refresh_task):
+            if pending is not None:
+                pending.cancel()
+        self._turn.transport.abort()
+
+
+class _SeamedTransport(asyncio.DatagramTransport):
+    """TURN's transport with the seam on its way out."""
+
+    def __init__(self, inner: Any, seam: DatagramSeam) -> None:
+        super().__init__()
+        self._inner = inner
+        self._seam = seam
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._inner.get_extra_info(name, default)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        self._seam.outbound(bytes(data), lambda late: self._inner.sendto(late, addr))
+
+
+def open_udp_path(owner: PathOwner, receiver: Any, local: str) -> Path:
+    """A host candidate on `local`. Raises OSError when the address cannot be bound."""
+    path = Path(owner, receiver)
+    path.connection_made(cast(asyncio.BaseTransport, UdpSocket(path, owner, local)))
+    host, port = path.transport.get_extra_info("sockname")
+    # Loopback comes last among hosts: it only works when the server is on this machine.
+    preference = 0 if host.startswith("127.") else 65_535
+    path.local_candidate = _host_candidate("udp", host, port, preference)
+    return path
+
+
+async def open_tcp_path(owner: PathOwner, receiver: Any, peer: Address) -> TcpPath:
+    """An active candidate connected to `peer`. Raises OSError."""
+    path = TcpPath(owner, receiver, peer)
+    framing = TcpFraming(path, owner, peer)
+    await asyncio.get_running_loop().create_connection(lambda: framing, *peer)
+    path.connection_made(cast(asyncio.BaseTransport, framing))
+    host = framing.get_extra_info("sockname", ("0.0.0.0", 0))[0]
+    # Active candidates have the discard port (RFC 6544 section 4.5) and rank below UDP.
+    path.local_candidate = _host_candidate("tcp", host, 9, 1, tcptype="active")
+    return path
+
+
+def enlarge_receive_buffer(sock: socket.socket) -> None:
+    """As large as we may: beyond the system's limit only with CAP_NET_ADMIN."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, SOCKET_BUFFER)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+
+
+def _host_candidate(transport: str, host: str, port: int, preference: int, tcptype: str | None = None) -> Candidate:
+    return Candidate(
+        foundation=candidate_foundation("host", transport, host),
+        component=1,
+        transport=transport,
+        priority=candidate_priority(1, "host", preference),
+        host=host,
+        port=port,
+        type="host",
+        tcptype=tcptype,
+    )
+
+
+def _inode(fileno: int) -> int:
+    return os.fstat(fileno).st_ino
+
+
+def kernel_drops(inodes: frozenset[int]) -> int | None:
+    """Datagrams that the kernel dropped because these sockets' buffers were full; None where it does not say."""
+    drops: int | None = None
+    for table in ("/proc/net/udp", "/proc/net/udp6"):
+        with contextlib.suppress(OSError), open(table) as lines:
+            next(lines, None)
+            for line in lines:
+                words = line.split()
+                if len(words) >= 13 and int(words[9]) in inodes:
+                    drops = (drops or 0) + int(words[12])
+    return drops
