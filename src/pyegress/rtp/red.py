@@ -9,6 +9,8 @@ from pyegress.rtp.errors import ProtocolError
 
 _MAX_OFFSET = (1 << 14) - 1
 _MAX_LENGTH = (1 << 10) - 1
+#: More redundancy than any sender uses; bounds the work for one packet.
+_MAX_BLOCKS = 32
 
 
 class RedBlock(NamedTuple):
@@ -32,7 +34,7 @@ def parse(payload: bytes) -> list[RedBlock]:
     headers: list[tuple[int, int, int]] = []
     position = 0
     while payload[position] & 0x80:
-        if position + 4 >= size:
+        if position + 4 >= size or len(headers) == _MAX_BLOCKS:
             raise ProtocolError("RED payload ends within its block headers")
         fields = int.from_bytes(payload[position : position + 4], "big")
         headers.append((fields >> 24 & 0x7F, fields >> 10 & _MAX_OFFSET, fields & _MAX_LENGTH))

@@ -66,7 +66,7 @@ class SequenceExtender:
 class TimestampExtender:
     """Extends 32-bit RTP timestamps in ticks of `clock_rate` per second."""
 
-    __slots__ = ("_at", "_clock_rate", "_newest")
+    __slots__ = ("_at", "_newest", "clock_rate")
 
     #: Beyond this silence (seconds) the wall clock tells how many cycles went by unseen.
     _SILENCE = 3600.0
@@ -74,7 +74,8 @@ class TimestampExtender:
     _RESTART_SLACK = 10.0
 
     def __init__(self, clock_rate: int) -> None:
-        self._clock_rate = clock_rate
+        #: Hz; changes with the codec.
+        self.clock_rate = clock_rate
         self._newest = -1
         self._at = Monotonic(0.0)
 
@@ -89,7 +90,7 @@ class TimestampExtender:
         if newest < 0:
             return (1 << 32) + timestamp
         silence = now - self._at
-        expected = newest + (int(silence * self._clock_rate) if silence > self._SILENCE else 0)
+        expected = newest + (int(silence * self.clock_rate) if silence > self._SILENCE else 0)
         return expected + ((timestamp - expected + _HALF_32) & _MASK_32) - _HALF_32
 
     def extend(self, timestamp: int, now: Monotonic) -> int:
@@ -108,7 +109,7 @@ class TimestampExtender:
     def restart(self, timestamp: int, now: Monotonic) -> int:
         """Go on after a stream restart: near the old line if it can be the same one, else forward, never back."""
         extended = self.nearest(timestamp, now)
-        if extended < self._newest - self._RESTART_SLACK * self._clock_rate:
+        if extended < self._newest - self._RESTART_SLACK * self.clock_rate:
             extended += 1 << 32
         self._newest = extended
         self._at = now

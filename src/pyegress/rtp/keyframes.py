@@ -1,0 +1,72 @@
+"""When to ask for a key frame (PLI, RFC 4585 section 6.3.1)."""
+
+from __future__ import annotations
+
+from pyegress.clock import Monotonic
+from pyegress.rtp.jitter import NEVER
+
+#: Seconds between two requests at least; the server throttles more frequent ones.
+MIN_INTERVAL = 0.3
+#: Seconds between two requests at most, while nothing decodable comes.
+MAX_INTERVAL = 1.0
+#: Seconds until it is looked again whether retransmissions are under way.
+_REPAIR_PAUSE = 0.05
+
+
+class KeyframePolicy:
+    """Decides when a PLI is due, for one video stream. It starts out wanting a key frame: the subscription's first."""
+
+    def __init__(self, now: Monotonic) -> None:
+        self._wanted_at = now
+        self._last_sent = Monotonic(-MAX_INTERVAL + now)
+        self._postponed_until = now
+        self._interval = MIN_INTERVAL
+        self._muted = False
+
+    @property
+    def wanted(self) -> bool:
+        """A key frame is needed, asked for or not."""
+        return self._wanted_at < NEVER
+
+    @property
+    def next_due(self) -> Monotonic:
+        """When a PLI is due; NEVER while none is."""
+        if self._muted or self._wanted_at == NEVER:
+            return NEVER
+        return max(self._wanted_at, Monotonic(self._last_sent + self._interval), self._postponed_until)
+
+    def want(self, now: Monotonic) -> None:
+        """Nothing can be decoded from here on without a key frame."""
+        if self._wanted_at == NEVER:
+            self._wanted_at = now
+            self._interval = MIN_INTERVAL
+
+    def satisfied(self) -> None:
+        """A frame that can be decoded came."""
+        self._wanted_at = NEVER
+
+    def set_muted(self, muted: bool, now: Monotonic) -> None:
+        """While muted nobody sends pictures. After it a key frame is asked for if nothing decodable comes by itself."""
+        if self._muted and not muted:
+            # The publisher's own first frame is usually on its way; a request in vain would cost it a second key frame.
+            self._wanted_at = Monotonic(now + MIN_INTERVAL)
+            self._interval = MIN_INTERVAL
+        self._muted = muted
+
+    def due(self, now: Monotonic, *, repairing: bool) -> bool:
+        """Whether a PLI is to be sent now; it counts as sent if so.
+
+        `repairing`: retransmissions are under way. livekit-server stops them at a PLI until it has a key frame, so a
+        request is not repeated while the answer to the former one may just be completed.
+        """
+        if now < self.next_due:
+            return False
+        since = now - self._last_sent
+        if repairing and since < MAX_INTERVAL:
+            self._postponed_until = Monotonic(min(now + _REPAIR_PAUSE, self._last_sent + MAX_INTERVAL))
+            return False
+        if since < 2 * MAX_INTERVAL:
+            # Asked again in vain: the sender may be slow, so ask less and less often.
+            self._interval = min(MAX_INTERVAL, self._interval * 1.5)
+        self._last_sent = now
+        return True
