@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pyegress.rtp.depacketizers.base import AssembledFrame, Fragment
+from pyegress.rtp.depacketizers.base import AssembledFrame, Fragment, PictureIndex
 from pyegress.rtp.errors import ProtocolError
 
 _NON_REFERENCE = 0x20
@@ -24,10 +24,20 @@ class Vp8Descriptor(NamedTuple):
     starts_frame: bool
     non_reference: bool
     picture_id: int | None
+    #: 7 or 15.
+    picture_id_bits: int
     tl0_picture_index: int | None
     temporal_id: int | None
     layer_sync: bool
     key_index: int | None
+
+    @property
+    def picture(self) -> PictureIndex | None:
+        if self.picture_id is None and self.tl0_picture_index is None:
+            return None
+        return PictureIndex(
+            self.picture_id, self.picture_id_bits, self.tl0_picture_index, self.temporal_id or 0, self.layer_sync
+        )
 
 
 def read_descriptor(payload: bytes) -> Vp8Descriptor:
@@ -35,6 +45,7 @@ def read_descriptor(payload: bytes) -> Vp8Descriptor:
     length = _descriptor_length(payload)
     first = payload[0]
     picture_id = tl0 = temporal_id = key_index = None
+    picture_id_bits = 7
     layer_sync = False
     if first & 0x80:
         flags = payload[1]
@@ -44,6 +55,7 @@ def read_descriptor(payload: bytes) -> Vp8Descriptor:
             at += 1
             if picture_id & 0x80:
                 picture_id = (picture_id & 0x7F) << 8 | payload[at]
+                picture_id_bits = 15
                 at += 1
         if flags & 0x40:
             tl0 = payload[at]
@@ -59,6 +71,7 @@ def read_descriptor(payload: bytes) -> Vp8Descriptor:
         first & _START_AND_INDEX == _START_OF_FRAME,
         bool(first & _NON_REFERENCE),
         picture_id,
+        picture_id_bits,
         tl0,
         temporal_id,
         layer_sync,
@@ -86,10 +99,15 @@ class Vp8Depacketizer:
         # Frame tag: 3 bytes, lowest bit clear on key frames.
         if len(data) < 3:
             raise ProtocolError("VP8 frame ends in its frame tag")
+        descriptor = read_descriptor(payloads[0])
         if data[0] & 1:
-            return AssembledFrame(data, keyframe=False, discardable=bool(payloads[0][0] & _NON_REFERENCE))
+            return AssembledFrame(
+                data, keyframe=False, discardable=descriptor.non_reference, picture=descriptor.picture
+            )
         size = _key_frame_size(data)
-        return None if size == BLANK_SIZE else AssembledFrame(data, keyframe=True, size=size)
+        if size == BLANK_SIZE:
+            return None
+        return AssembledFrame(data, keyframe=True, size=size, picture=descriptor.picture)
 
 
 def _key_frame_size(data: bytes) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyegress.rtp.bitstream import BitReader
-from pyegress.rtp.depacketizers.base import AssembledFrame, Fragment
+from pyegress.rtp.depacketizers.base import AssembledFrame, Fragment, PictureIndex
 from pyegress.rtp.errors import ProtocolError
 
 #: VP9 bitstream specification Annex B: frames_in_superframe_minus_1 has three bits.
@@ -34,6 +34,8 @@ class Vp9Descriptor(NamedTuple):
     #: Z: no higher spatial layer is predicted from this one.
     not_for_higher_layers: bool
     picture_id: int | None
+    #: 7 or 15.
+    picture_id_bits: int
     temporal_id: int | None
     #: U: from here on, higher temporal layers can be decoded.
     switching_up: bool
@@ -43,6 +45,14 @@ class Vp9Descriptor(NamedTuple):
     tl0_picture_index: int | None
     structure: ScalabilityStructure | None
 
+    @property
+    def picture(self) -> PictureIndex | None:
+        if self.picture_id is None and self.tl0_picture_index is None:
+            return None
+        return PictureIndex(
+            self.picture_id, self.picture_id_bits, self.tl0_picture_index, self.temporal_id or 0, self.switching_up
+        )
+
 
 def read_descriptor(payload: bytes) -> Vp9Descriptor:
     """Parse the descriptor in front of a VP9 payload. Raises ProtocolError."""
@@ -50,12 +60,14 @@ def read_descriptor(payload: bytes) -> Vp9Descriptor:
         first = payload[0]
         at = 1
         picture_id = temporal_id = spatial_id = tl0 = structure = None
+        picture_id_bits = 7
         switching_up = inter_layer = False
         if first & 0x80:
             picture_id = payload[1]
             at = 2
             if picture_id & 0x80:
                 picture_id = (picture_id & 0x7F) << 8 | payload[2]
+                picture_id_bits = 15
                 at = 3
         if first & 0x20:
             layers = payload[at]
@@ -88,6 +100,7 @@ def read_descriptor(payload: bytes) -> Vp9Descriptor:
         bool(first & 0x04),
         bool(first & 0x01),
         picture_id,
+        picture_id_bits,
         temporal_id,
         switching_up,
         spatial_id,
@@ -161,15 +174,13 @@ class Vp9Depacketizer:
         if first is None or parts:
             raise ProtocolError("VP9 picture has no end")
         data = frames[0] if len(frames) == 1 else superframe(frames)
-        if first.inter_predicted:
-            return AssembledFrame(data, keyframe=False)
-        size = key_frame_size(frames[0])
-        if size is None:
-            return AssembledFrame(data, keyframe=False)
-        if structure is not None and spatial_id < len(structure.sizes) and len(frames) > 1:
+        size = None if first.inter_predicted else key_frame_size(frames[0])
+        keyframe = size is not None
+        if keyframe and len(frames) > 1:
             # The upper layers of a key picture are inter frames: only the structure names their size.
-            size = structure.sizes[spatial_id]
-        return AssembledFrame(data, keyframe=True, size=size)
+            sizes = structure.sizes if structure is not None else ()
+            size = sizes[spatial_id] if spatial_id < len(sizes) and all(sizes[spatial_id]) else None
+        return AssembledFrame(data, keyframe, size, picture=first.picture)
 
 
 def key_frame_size(frame: bytes) -> tuple[int, int] | None:
