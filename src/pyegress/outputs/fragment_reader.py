@@ -1,0 +1,152 @@
+"""Reads back the fragments of a recording: one pass over the `moof` boxes, compact tables, no media in memory.
+
+The file is the only source, so a recording whose process was killed can be finished the same way as one at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_TFHD_DEFAULTS = ((0x01, 8), (0x02, 4), (0x08, 4), (0x10, 4), (0x20, 4))
+_SYNC_DEPENDS = 0x0001_0000
+
+
+class NotARecording(ValueError):
+    """The file is not one that FragmentedMp4Muxer wrote."""
+
+
+@dataclass(slots=True)
+class TrackTable:
+    """The samples of one track. Times in ticks; chunk positions from the start of all media data."""
+
+    sizes: array[int] = field(default_factory=lambda: array("I"))
+    #: Run-length coded durations.
+    counts: array[int] = field(default_factory=lambda: array("I"))
+    deltas: array[int] = field(default_factory=lambda: array("I"))
+    #: Numbers of the sync samples, from 1.
+    syncs: array[int] = field(default_factory=lambda: array("I"))
+    chunks: array[int] = field(default_factory=lambda: array("Q"))
+    #: Run-length coded samples per chunk: (first chunk from 1, samples, sample description 1), flat.
+    chunk_runs: array[int] = field(default_factory=lambda: array("I"))
+    first: int = 0
+    _last: int = -1
+    _last_duration: int = 0
+
+    @property
+    def duration(self) -> int:
+        """From the first sample to the end of the last."""
+        return self._last + self._last_duration - self.first if self.sizes else 0
+
+    def add(self, base: int, chunk: int, durations: array[int], sizes: array[int], flags: array[int] | None) -> None:
+        """Add the samples of one fragment, which begins at `base`."""
+        if flags is not None:
+            number = len(self.sizes) + 1
+            self.syncs.extend(number + i for i, value in enumerate(flags) if not value & _SYNC_DEPENDS)
+        if self._last < 0:
+            self.first = base
+        else:
+            # The last duration of a fragment was an estimate; this fragment's time says what it really was.
+            self._run(max(0, base - self._last))
+        for duration in durations[:-1]:
+            self._run(duration)
+        self._last = base + sum(durations[:-1])
+        self._last_duration = durations[-1]
+        self.sizes.extend(sizes)
+        self.chunks.append(chunk)
+        if not self.chunk_runs or self.chunk_runs[-2] != len(sizes):
+            self.chunk_runs.extend((len(self.chunks), len(sizes), 1))
+
+    def finish(self) -> None:
+        """No more samples come."""
+        if self.sizes:
+            self._run(self._last_duration)
+
+    def _run(self, duration: int) -> None:
+        if self.deltas and self.deltas[-1] == duration:
+            self.counts[-1] += 1
+        else:
+            self.deltas.append(duration)
+            self.counts.append(1)
+
+
+@dataclass(slots=True)
+class Fragments:
+    """What a recording consists of: its headers, its tracks' tables, and where its media data lies."""
+
+    ftyp: bytes = b""
+    moov: bytes = b""
+    tracks: dict[int, TrackTable] = field(default_factory=dict)
+    #: Offset and length of each fragment's media data.
+    offsets: array[int] = field(default_factory=lambda: array("Q"))
+    lengths: array[int] = field(default_factory=lambda: array("Q"))
+    total: int = 0
+
+
+def children(data: bytes, start: int = 0) -> Iterator[tuple[bytes, int, int]]:
+    """(type, start of content, end) of each box in `data` from `start` on."""
+    while start + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, start)
+        if size < 8 or start + size > len(data):
+            raise NotARecording(f"box {kind!r} is damaged")
+        yield kind, start + 8, start + size
+        start += size
+
+
+def read_fragments(fd: int) -> Fragments:
+    """Read all headers of a recording. A torn fragment at the end is left out. Raises NotARecording, OSError."""
+    found = Fragments()
+    end = os.fstat(fd).st_size
+    at = 0
+    moof, moof_at = b"", 0
+    while at + 8 <= end:
+        size, kind = struct.unpack(">I4s", os.pread(fd, 8, at))
+        if size < 8 or at + size > end:
+            break
+        if kind == b"moof":
+            moof, moof_at = os.pread(fd, size, at), at
+        elif kind == b"mdat" and moof:
+            _add_fragment(found, moof, moof_at, at + 8, at + size)
+            moof = b""
+        elif kind in (b"ftyp", b"moov"):
+            setattr(found, kind.decode(), os.pread(fd, size, at))
+        at += size
+    if not found.moov:
+        raise NotARecording("no movie header")
+    for table in found.tracks.values():
+        table.finish()
+    return found
+
+
+def _add_fragment(found: Fragments, moof: bytes, moof_at: int, data: int, end: int) -> None:
+    for kind, start, stop in children(moof, 8):
+        if kind != b"traf":
+            continue
+        track, base = 0, 0
+        for inner, content, inner_end in children(moof[:stop], start):
+            if inner == b"tfhd":
+                flags, track = struct.unpack_from(">II", moof, content)
+                if any(flags & bit for bit, _ in _TFHD_DEFAULTS):
+                    raise NotARecording("fragments with defaults")
+            elif inner == b"tfdt":
+                (base,) = struct.unpack_from(">Q", moof, content + 4)
+            elif inner == b"trun":
+                flags, count, offset = struct.unpack_from(">IIi", moof, content)
+                table = array("I")
+                table.frombytes(moof[content + 12 : inner_end])
+                if sys.byteorder == "little":
+                    table.byteswap()
+                columns = flags.bit_count() - 1
+                if len(table) != count * columns or columns not in (2, 3):
+                    raise NotARecording("fragment table of an unknown shape")
+                chunk = found.total + moof_at + offset - data
+                samples = found.tracks.setdefault(track, TrackTable())
+                sync = table[2::3] if columns == 3 else None
+                samples.add(base, chunk, table[0::columns], table[1::columns], sync)
+    found.offsets.append(data)
+    found.lengths.append(end - data)
+    found.total += end - data

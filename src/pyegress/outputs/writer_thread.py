@@ -1,0 +1,221 @@
+"""The thread between the event loop and a file: a slow disk never delays the network, and never grows memory for long.
+
+When the disk cannot follow, frames wait up to a bounded number of bytes. Beyond that they are dropped: a video stream
+from there to its next key frame (nothing in between could be decoded), audio packet by packet. Drops are counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyegress.codecs import Kind
+from pyegress.errors import EgressError, Fault, OutputFailed
+from pyegress.outputs.file_writer import BATCH_SECONDS, FileResult, FileWriter
+from pyegress.outputs.muxer import StreamSpec
+from pyegress.plan.containers import Container
+from pyegress.rtp.frame import EncodedFrame
+
+#: Frames that may wait for the disk, bytes.
+MAX_QUEUED = 64 << 20
+#: What an entry costs beside its payload.
+_ENTRY_BYTES = 250
+#: The thread looks at its queue this often instead of being woken for each frame, seconds.
+_POLL_SECONDS = 0.2
+#: Looks without a frame after which the writer's batch goes to the disk.
+_IDLE_ROUNDS = max(1, round(BATCH_SECONDS / _POLL_SECONDS))
+#: Waiting bytes that wake it at once.
+_WAKE_BYTES = 1 << 20
+#: Closing may take this long, plus the time that a slow disk needs for the file, seconds and bytes per second.
+_CLOSE_SECONDS, _SLOW_DISK = 30.0, 20e6
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """Frames that were not written because the disk was too slow, by stream."""
+
+    frames: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(self.frames)
+
+
+class WriterThread:
+    """Owns one FileWriter and the one thread that uses it. Methods are for the event loop's thread and never block.
+
+    `on_failed` is called on the loop, once, with the first error: the file could not be created, or the disk refused.
+    After that frames are ignored; `aclose` still finishes what was recorded.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        container: Container,
+        streams: Sequence[StreamSpec],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        on_failed: Callable[[EgressError], None] | None = None,
+        max_queued: int = MAX_QUEUED,
+    ) -> None:
+        """Start creating the file. Must be called with a running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._path = path
+        self._container = container
+        self._streams = tuple(streams)
+        self._metadata = dict(metadata or {})
+        self._on_failed = on_failed
+        self._max_queued = max_queued
+        self._queue: deque[tuple[int, EncodedFrame, int]] = deque()
+        self._queued = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing: str | None = None
+        self._begun = [False] * len(streams)
+        self._idle = 0
+        self._skipping = [False] * len(streams)
+        self._dropped = [0] * len(streams)
+        self._error: EgressError | None = None
+        self._bytes_written = 0
+        self._duration = 0.0
+        self._done: Future[FileResult] = Future()
+        self._thread = threading.Thread(target=self._run, name=f"writer {path.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def bytes_written(self) -> int:
+        """Size of the file, as of the thread's last round."""
+        return self._bytes_written
+
+    @property
+    def duration(self) -> float:
+        """Seconds that the file plays, as of the thread's last round."""
+        return self._duration
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait for the disk."""
+        return self._queued
+
+    @property
+    def dropped(self) -> Drops:
+        """What the disk was too slow for."""
+        return Drops(tuple(self._dropped))
+
+    @property
+    def error(self) -> EgressError | None:
+        """The first error, None while all is well."""
+        return self._error
+
+    def submit(self, stream: int, frame: EncodedFrame, pts: int) -> bool:
+        """Queue a frame for `FileWriter.write`; False if it was dropped. After an error or `aclose`: always False."""
+        if self._error is not None or self._closing is not None:
+            return False
+        cost = len(frame.payload) + _ENTRY_BYTES
+        if self._skipping[stream]:
+            # Room for a while, not for one frame: else the same key frame would be dropped and waited for again.
+            if not frame.keyframe or self._queued > self._max_queued // 2:
+                self._dropped[stream] += 1
+                return False
+            self._skipping[stream] = False
+        elif self._queued + cost > self._max_queued:
+            self._skipping[stream] = self._streams[stream].codec.kind is Kind.VIDEO
+            self._dropped[stream] += 1
+            return False
+        with self._lock:
+            self._queue.append((stream, frame, pts))
+            self._queued += cost
+        if not self._begun[stream] or self._queued > _WAKE_BYTES:
+            self._begun[stream] = True
+            self._wake.set()
+        return True
+
+    async def aclose(self, timeout: float | None = None) -> FileResult:
+        """Write what waits, finish the file, end the thread. Idempotent; a cancelled call leaves the thread to it.
+
+        Raises OutputFailed if there is no file, or if the disk does not answer within `timeout` seconds (by default as
+        long as a slow disk needs for this file); the thread then ends with the process at the latest.
+        """
+        return await self._end("close", timeout)
+
+    async def abort(self, timeout: float | None = None) -> FileResult:
+        """Like `aclose`, without finishing: the file stays as it was recorded."""
+        return await self._end("abort", timeout)
+
+    async def _end(self, how: str, timeout: float | None) -> FileResult:
+        if self._closing is None:
+            self._closing = how
+        self._wake.set()
+        if timeout is None:
+            timeout = _CLOSE_SECONDS + (self._bytes_written + self._queued) / _SLOW_DISK
+        try:
+            result = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._done)), timeout)
+        except TimeoutError:
+            raise OutputFailed(
+                f"cannot finish {self._path}: the disk did not answer within {timeout:.0f} s",
+                remedy="Check the disk; what it has taken so far plays",
+                field=str(self._path),
+            ) from None
+        self._thread.join()
+        return result
+
+    def _run(self) -> None:
+        try:
+            writer = FileWriter(self._path, self._container, self._streams, metadata=self._metadata)
+        except EgressError as error:
+            self._fail(error)
+            self._done.set_exception(error)
+            return
+        except BaseException as error:
+            self._crash(error)
+            return
+        try:
+            while self._closing is None or (self._queue and self._error is None):
+                self._round(writer)
+            result = writer.abort() if self._closing == "abort" else writer.close()
+            self._bytes_written, self._duration = result.size, result.duration
+            self._done.set_result(result)
+        except BaseException as error:
+            writer.abort()
+            self._crash(error)
+
+    def _round(self, writer: FileWriter) -> None:
+        """Write what waits, or, when nothing has come for a while, put what the writer collected on the disk."""
+        self._wake.wait(_POLL_SECONDS)
+        self._wake.clear()
+        self._idle = 0 if self._queue else self._idle + 1
+        try:
+            if self._idle == _IDLE_ROUNDS:
+                writer.flush()
+            while self._queue:
+                stream, frame, pts = self._queue[0]
+                writer.write(stream, frame, pts)
+                with self._lock:
+                    self._queue.popleft()
+                    self._queued -= len(frame.payload) + _ENTRY_BYTES
+        except OutputFailed as error:
+            with self._lock:
+                self._queue.clear()
+                self._queued = 0
+            self._fail(error)
+        self._bytes_written, self._duration = writer.bytes_written, writer.duration
+
+    def _fail(self, error: EgressError) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        if self._on_failed is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                self._loop.call_soon_threadsafe(self._on_failed, error)
+
+    def _crash(self, error: BaseException) -> None:
+        failure = OutputFailed(f"writing {self._path} failed: {error!r}", field=str(self._path), fault=Fault.OURS)
+        failure.__cause__ = error
+        self._fail(failure)
+        self._done.set_exception(failure)
