@@ -41,6 +41,8 @@ class TrackPublication:
     #: Pixels (width, height) announced by the publisher; (0, 0) when unknown or audio.
     size: tuple[int, int] = (0, 0)
     simulcast: bool = False
+    #: End-to-end encrypted (`TrackInfo.encryption`): frames arrive, but nobody without the key can decode them.
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,18 @@ class TrackUpdated(RoomEvent):
 
     participant: Participant
     track: TrackPublication
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionFailed(RoomEvent):
+    """The server does not send us a track (`SubscriptionResponse`, `SubscriptionPermissionUpdate`).
+
+    When it is `final` the subscription has ended (its sink's `on_ended` was called).
+    """
+
+    track_sid: str
+    error: EgressError
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""When a track that should send is silent, and what to do about it. Pure.
+
+A server may miss that a track was unmuted, or that we subscribed, and then nothing ever comes. Silence alone proves
+nothing (a camera may have no picture, a microphone may use DTX), so the cures cost nothing while nothing comes, and
+they end.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pyegress.clock import Monotonic
+from pyegress.codecs import Kind
+
+
+class Cure(Enum):
+    """What to do about a silent track, mildest first."""
+
+    #: Disable and enable it (`UpdateTrackSettings`): the server starts forwarding afresh and asks for a key frame.
+    TOGGLE = "toggle"
+    #: Unsubscribe and subscribe: everything that the server holds for this track is made anew.
+    RESUBSCRIBE = "resubscribe"
+
+
+#: Seconds of silence after which each cure is due. Video may wait for its publisher's key frame.
+_AFTER_UNMUTE = {
+    Kind.AUDIO: ((1.0, Cure.TOGGLE), (2.5, Cure.RESUBSCRIBE), (10.0, Cure.RESUBSCRIBE)),
+    Kind.VIDEO: ((2.0, Cure.TOGGLE), (4.0, Cure.RESUBSCRIBE), (12.0, Cure.RESUBSCRIBE)),
+}
+_AFTER_SUBSCRIPTION = ((5.0, Cure.RESUBSCRIBE), (15.0, Cure.RESUBSCRIBE))
+
+
+class SilenceWatch:
+    """Watches one track for its first packet after an event that should start it."""
+
+    __slots__ = ("_begin", "_cures", "_packets")
+
+    def __init__(self) -> None:
+        self._begin: Monotonic | None = None
+        self._packets = 0
+        self._cures: list[tuple[float, Cure]] = []
+
+    def subscribed(self, packets: int, now: Monotonic) -> None:
+        """We asked for the track, and media can flow. `packets` is the track's packet counter."""
+        self._begin, self._packets, self._cures = now, packets, list(_AFTER_SUBSCRIPTION)
+
+    def unmuted(self, kind: Kind, packets: int, now: Monotonic) -> None:
+        """The publisher unmuted the track."""
+        self._begin, self._packets, self._cures = now, packets, list(_AFTER_UNMUTE[kind])
+
+    def rest(self) -> None:
+        """Muted, or no way for media: silence is right."""
+        self._begin = None
+
+    def due(self, packets: int, now: Monotonic) -> Cure | None:
+        """The cure that is due now, each once. Any packet since the beginning ends the watch."""
+        if self._begin is None:
+            return None
+        if packets != self._packets or not self._cures:
+            self._begin = None
+            return None
+        if now - self._begin < self._cures[0][0]:
+            return None
+        return self._cures.pop(0)[1]
