@@ -57,7 +57,7 @@ def video(codec: Codec, count: int, size: tuple[int, int] = (160, 96), gop: int 
         encoder.bit_rate = 200_000
     encoder.thread_count = 1
     encoder.options = {"g": str(gop), "keyint_min": str(gop), **options}
-    packets: list[av.Packet] = []
+    packets: list[av.Packet[av.VideoStream]] = []
     for number in range(count):
         frame = picture(number, size)
         frame.pts = number
@@ -68,7 +68,7 @@ def video(codec: Codec, count: int, size: tuple[int, int] = (160, 96), gop: int 
     return tuple(_frame(codec, packet, size) for packet in packets)
 
 
-def _frame(codec: Codec, packet: av.Packet, size: tuple[int, int]) -> EncodedFrame:
+def _frame(codec: Codec, packet: av.Packet[av.VideoStream], size: tuple[int, int]) -> EncodedFrame:
     payload = bytes(packet)
     if codec in (Codec.H264, Codec.H265):
         payload = b"".join(START_CODE + nal for nal in split_annexb(payload))

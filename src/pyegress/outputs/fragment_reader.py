@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _TFHD_DEFAULTS = ((0x01, 8), (0x02, 4), (0x08, 4), (0x10, 4), (0x20, 4))
-_SYNC_DEPENDS = 0x0001_0000
+#: sample_is_non_sync_sample.
+_NOT_SYNC = 0x0001_0000
+#: One read shows the headers of a usual fragment.
+_WINDOW = 4096
 
 
 class NotARecording(ValueError):
@@ -25,9 +28,8 @@ class TrackTable:
     """The samples of one track. Times in ticks; chunk positions from the start of all media data."""
 
     sizes: array[int] = field(default_factory=lambda: array("I"))
-    #: Run-length coded durations.
-    counts: array[int] = field(default_factory=lambda: array("I"))
-    deltas: array[int] = field(default_factory=lambda: array("I"))
+    #: Run-length coded durations: (count, duration), flat.
+    runs: array[int] = field(default_factory=lambda: array("I"))
     #: Numbers of the sync samples, from 1.
     syncs: array[int] = field(default_factory=lambda: array("I"))
     chunks: array[int] = field(default_factory=lambda: array("Q"))
@@ -46,16 +48,19 @@ class TrackTable:
         """Add the samples of one fragment, which begins at `base`."""
         if flags is not None:
             number = len(self.sizes) + 1
-            self.syncs.extend(number + i for i, value in enumerate(flags) if not value & _SYNC_DEPENDS)
+            self.syncs.extend(number + i for i, value in enumerate(flags) if not value & _NOT_SYNC)
         if self._last < 0:
             self.first = base
         else:
             # The last duration of a fragment was an estimate; this fragment's time says what it really was.
-            self._run(max(0, base - self._last))
-        for duration in durations[:-1]:
-            self._run(duration)
-        self._last = base + sum(durations[:-1])
-        self._last_duration = durations[-1]
+            self._run(max(0, base - self._last), 1)
+        self._last_duration = durations.pop()
+        if durations and durations.count(durations[0]) == len(durations):
+            self._run(durations[0], len(durations))
+        else:
+            for duration in durations:
+                self._run(duration, 1)
+        self._last = base + sum(durations)
         self.sizes.extend(sizes)
         self.chunks.append(chunk)
         if not self.chunk_runs or self.chunk_runs[-2] != len(sizes):
@@ -64,14 +69,14 @@ class TrackTable:
     def finish(self) -> None:
         """No more samples come."""
         if self.sizes:
-            self._run(self._last_duration)
+            self._run(self._last_duration, 1)
 
-    def _run(self, duration: int) -> None:
-        if self.deltas and self.deltas[-1] == duration:
-            self.counts[-1] += 1
+    def _run(self, duration: int, count: int) -> None:
+        runs = self.runs
+        if runs and runs[-1] == duration:
+            runs[-2] += count
         else:
-            self.deltas.append(duration)
-            self.counts.append(1)
+            runs.extend((count, duration))
 
 
 @dataclass(slots=True)
@@ -97,23 +102,42 @@ def children(data: bytes, start: int = 0) -> Iterator[tuple[bytes, int, int]]:
         start += size
 
 
+class _Reader:
+    """Reads small pieces in rising order with few system calls."""
+
+    __slots__ = ("_at", "_fd", "_window")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._at = 0
+        self._window = b""
+
+    def read(self, at: int, size: int) -> bytes:
+        start = at - self._at
+        if start < 0 or start + size > len(self._window):
+            self._window = os.pread(self._fd, max(size, _WINDOW), at)
+            self._at, start = at, 0
+        return self._window[start : start + size]
+
+
 def read_fragments(fd: int) -> Fragments:
     """Read all headers of a recording. A torn fragment at the end is left out. Raises NotARecording, OSError."""
     found = Fragments()
     end = os.fstat(fd).st_size
+    reader = _Reader(fd)
     at = 0
     moof, moof_at = b"", 0
     while at + 8 <= end:
-        size, kind = struct.unpack(">I4s", os.pread(fd, 8, at))
+        size, kind = struct.unpack(">I4s", reader.read(at, 8))
         if size < 8 or at + size > end:
             break
         if kind == b"moof":
-            moof, moof_at = os.pread(fd, size, at), at
+            moof, moof_at = reader.read(at, size), at
         elif kind == b"mdat" and moof:
             _add_fragment(found, moof, moof_at, at + 8, at + size)
             moof = b""
         elif kind in (b"ftyp", b"moov"):
-            setattr(found, kind.decode(), os.pread(fd, size, at))
+            setattr(found, kind.decode(), reader.read(at, size))
         at += size
     if not found.moov:
         raise NotARecording("no movie header")

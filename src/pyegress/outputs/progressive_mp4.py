@@ -12,16 +12,22 @@ import os
 import struct
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from pyegress.outputs.boxes import box, full_box
 from pyegress.outputs.disk import temporary_beside, write_all
 from pyegress.outputs.fragment_reader import Fragments, NotARecording, TrackTable, children, read_fragments
 from pyegress.outputs.opus import CONVERGENCE
 
+#: Bytes of a header: built ones, and tables that stay arrays.
+Part: TypeAlias = "bytes | array[int]"
+
 _MAX_32 = 0xFFFF_FFFF
+#: No sample needs more than this in the tables.
+_MOST_PER_SAMPLE = 40
 _NO_COPY_HERE = frozenset({errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM})
 _PIECE = 1 << 20
 #: What a file system wants free beside the file itself.
@@ -33,8 +39,8 @@ _MVHD_TIMESCALE, _TKHD_DURATION, _MDHD_TIMESCALE = 20, 28, 20
 def finish_mp4(source: int, path: Path) -> None:
     """Replace the fragmented recording at `path`, open as `source`, by an ordinary MP4.
 
-    Raises OSError (nothing is changed then) and NotARecording. Costs one sequential copy and about 12 bytes of memory
-    per video frame, 4 per Opus packet.
+    Raises OSError (nothing is changed then) and NotARecording. Costs one sequential copy and the memory of the sample
+    tables: at most 16 bytes per video frame, about 4 per audio packet.
     """
     fragments = read_fragments(source)
     header = _Header(fragments)
@@ -59,42 +65,55 @@ def finish_mp4(source: int, path: Path) -> None:
 
 
 class _Header:
-    """Everything in front of the media data: its size is known before its offsets are."""
+    """Everything in front of the media data, in pieces: tables stay arrays, so that long ones are never copied."""
 
     def __init__(self, fragments: Fragments) -> None:
-        self._fragments = fragments
-        self._moov = dict[bytes, bytes]()
-        self._traks: list[bytes] = []
-        for kind, start, end in children(fragments.moov, 8):
-            if kind == b"trak":
-                self._traks.append(fragments.moov[start:end])
-            else:
-                self._moov[kind] = fragments.moov[start:end]
-        scales = [_scale(trak) for trak in self._traks]
-        #: Track times must be exact in the movie's timescale, or start offsets would be rounded.
-        self._timescale = math.lcm(*scales)
-        wide = fragments.total + len(fragments.moov) + 64 * sum(len(t.sizes) for t in fragments.tracks.values())
-        self._wide = wide > _MAX_32
-        self.size = len(self._build(0))
+        moov = _parts(fragments.moov[8:])
+        traks = [fragments.moov[start:end] for kind, start, end in children(fragments.moov, 8) if kind == b"trak"]
+        scales = [_scale(trak) for trak in traks]
+        # Track times must be exact in the movie's timescale, or start offsets would be rounded.
+        timescale = math.lcm(*scales)
+        samples = sum(len(table.sizes) for table in fragments.tracks.values())
+        wide = fragments.total + len(fragments.moov) + _MOST_PER_SAMPLE * samples > _MAX_32
+        self._places: list[tuple[array[int], array[int]]] = []
+        parts: list[Part] = []
+        duration = 0
+        for number, (trak, scale) in enumerate(zip(traks, scales, strict=True)):
+            table = fragments.tracks.get(number + 1, TrackTable())
+            duration = max(duration, (table.first + table.duration) * (timescale // scale))
+            places = array("Q" if wide else "I", bytes((8 if wide else 4) * len(table.chunks)))
+            self._places.append((places, table.chunks))
+            parts += _trak(trak, table, timescale // scale, places)
+        mvhd = bytearray(moov[b"mvhd"])
+        struct.pack_into(">IQ", mvhd, _MVHD_TIMESCALE, timescale, duration)
+        tags = [box(b"udta", moov[b"udta"])] if b"udta" in moov else []
+        mdat = struct.pack(">I4sQ", 1, b"mdat", 16 + fragments.total)
+        self._parts = [_ordinary_ftyp(fragments.ftyp), *_nest(b"moov", [box(b"mvhd", mvhd), *parts, *tags]), mdat]
+        self.size = sum(map(_bytes_of, self._parts))
+        for places, chunks in self._places:
+            for index, chunk in enumerate(chunks):
+                places[index] = self.size + chunk
+            _to_big_endian(places)
 
     def write(self, target: int) -> None:
         """Write file type, movie header and the start of the media data."""
-        write_all(target, self._build(self.size))
+        for part in self._parts:
+            write_all(target, memoryview(part))
 
-    def _build(self, media: int) -> bytes:
-        durations: list[int] = []
-        traks: list[bytes] = []
-        for number, (content, scale) in enumerate(zip(self._traks, map(_scale, self._traks), strict=True)):
-            table = self._fragments.tracks.get(number + 1, TrackTable())
-            factor = self._timescale // scale
-            durations.append((table.first + table.duration) * factor)
-            traks.append(_trak(content, table, factor, media, wide=self._wide))
-        mvhd = bytearray(self._moov[b"mvhd"])
-        struct.pack_into(">IQ", mvhd, _MVHD_TIMESCALE, self._timescale, max(durations, default=0))
-        tags = box(b"udta", self._moov[b"udta"]) if b"udta" in self._moov else b""
-        moov = box(b"moov", box(b"mvhd", mvhd), *traks, tags)
-        mdat = struct.pack(">I4sQ", 1, b"mdat", 16 + self._fragments.total)
-        return _ordinary_ftyp(self._fragments.ftyp) + moov + mdat
+
+def _nest(kind: bytes, parts: Sequence[Part]) -> list[Part]:
+    """A box around `parts`, without copying them."""
+    return [(8 + sum(map(_bytes_of, parts))).to_bytes(4, "big") + kind, *parts]
+
+
+def _bytes_of(part: Part) -> int:
+    return len(part) * (part.itemsize if isinstance(part, array) else 1)
+
+
+def _to_big_endian(values: array[int]) -> array[int]:
+    if sys.byteorder == "little":
+        values.byteswap()
+    return values
 
 
 def _ordinary_ftyp(fragmented: bytes) -> bytes:
@@ -114,7 +133,7 @@ def _scale(trak: bytes) -> int:
     return int(scale)
 
 
-def _trak(content: bytes, table: TrackTable, factor: int, media: int, *, wide: bool) -> bytes:
+def _trak(content: bytes, table: TrackTable, factor: int, places: array[int]) -> list[Part]:
     trak = _parts(content)
     mdia = _parts(trak[b"mdia"])
     minf = _parts(mdia[b"minf"])
@@ -122,20 +141,13 @@ def _trak(content: bytes, table: TrackTable, factor: int, media: int, *, wide: b
     tkhd, mdhd = bytearray(trak[b"tkhd"]), bytearray(mdia[b"mdhd"])
     struct.pack_into(">Q", tkhd, _TKHD_DURATION, (table.first + table.duration) * factor)
     struct.pack_into(">Q", mdhd, _MDHD_TIMESCALE + 4, table.duration)
-    header = minf.get(b"vmhd")
-    video = header is not None
-    information = box(
-        b"minf",
-        box(b"vmhd", header) if header is not None else box(b"smhd", minf[b"smhd"]),
-        box(b"dinf", minf[b"dinf"]),
-        box(b"stbl", box(b"stsd", stsd), *_sample_table(table, media, video=video, wide=wide, opus=b"Opus" in stsd)),
-    )
-    return box(
-        b"trak",
-        box(b"tkhd", tkhd),
-        _edits(table, factor),
-        box(b"mdia", box(b"mdhd", mdhd), box(b"hdlr", mdia[b"hdlr"]), information),
-    )
+    kind = b"vmhd" if b"vmhd" in minf else b"smhd"
+    edits = _edits(table, factor)
+    tables = _sample_table(table, places, video=kind == b"vmhd", opus=b"Opus" in stsd)
+    stbl = _nest(b"stbl", [box(b"stsd", stsd), *tables])
+    information = _nest(b"minf", [box(kind, minf[kind]), box(b"dinf", minf[b"dinf"]), *stbl])
+    media = _nest(b"mdia", [box(b"mdhd", mdhd), box(b"hdlr", mdia[b"hdlr"]), *information])
+    return _nest(b"trak", [box(b"tkhd", tkhd), edits, *media])
 
 
 def _edits(table: TrackTable, factor: int) -> bytes:
@@ -147,34 +159,26 @@ def _edits(table: TrackTable, factor: int) -> bytes:
     return box(b"edts", full_box(b"elst", 1, 0, struct.pack(">I", 2), empty, whole))
 
 
-def _sample_table(table: TrackTable, media: int, *, video: bool, wide: bool, opus: bool) -> list[bytes]:
-    runs = array("I", bytes(8 * len(table.counts)))
-    runs[0::2], runs[1::2] = table.counts, table.deltas
-    boxes = [full_box(b"stts", 0, 0, _count(table.counts), _big_endian(runs))]
-    if video:
-        boxes.append(full_box(b"stss", 0, 0, _count(table.syncs), _big_endian(table.syncs)))
-    boxes.append(full_box(b"stsc", 0, 0, struct.pack(">I", len(table.chunk_runs) // 3), _big_endian(table.chunk_runs)))
-    boxes.append(full_box(b"stsz", 0, 0, bytes(4), _count(table.sizes), _big_endian(table.sizes)))
-    places = array("Q" if wide else "I", (media + place for place in table.chunks))
-    boxes.append(full_box(b"co64" if wide else b"stco", 0, 0, _count(places), _big_endian(places)))
+def _sample_table(table: TrackTable, places: array[int], *, video: bool, opus: bool) -> list[Part]:
+    parts: list[Part] = []
     if opus and table.sizes:
         # Opus decoders need 80 ms of roll (Encapsulation of Opus in ISO Base Media File Format section 4.3.6.2).
-        distance = -max(1, math.ceil(CONVERGENCE / max(1, table.deltas[0])))
-        entry = struct.pack(">4sIIh", b"roll", 2, 1, distance)
-        boxes.append(full_box(b"sgpd", 1, 0, entry))
-        boxes.append(full_box(b"sbgp", 0, 0, struct.pack(">4sIII", b"roll", 1, len(table.sizes), 1)))
-    return boxes
+        distance = -max(1, math.ceil(CONVERGENCE / max(1, table.runs[1])))
+        parts.append(full_box(b"sgpd", 1, 0, struct.pack(">4sIIh", b"roll", 2, 1, distance)))
+        parts.append(full_box(b"sbgp", 0, 0, struct.pack(">4sIII", b"roll", 1, len(table.sizes), 1)))
+    parts += _table(b"stts", len(table.runs) // 2, table.runs)
+    if video:
+        parts += _table(b"stss", len(table.syncs), table.syncs)
+    parts += _table(b"stsc", len(table.chunk_runs) // 3, table.chunk_runs)
+    parts += _table(b"stsz", len(table.sizes), table.sizes, before=bytes(4))
+    # The places are known once the size of everything here is; the array is filled in then.
+    parts += _table(b"co64" if places.itemsize == 8 else b"stco", len(places), places, swap=False)
+    return parts
 
 
-def _count(values: array[int]) -> bytes:
-    return struct.pack(">I", len(values))
-
-
-def _big_endian(values: array[int]) -> bytes:
-    swapped = values[:]
-    if sys.byteorder == "little":
-        swapped.byteswap()
-    return swapped.tobytes()
+def _table(kind: bytes, count: int, values: array[int], *, before: bytes = b"", swap: bool = True) -> list[Part]:
+    start = bytes(4) + before + count.to_bytes(4, "big")
+    return _nest(kind, [start, _to_big_endian(values) if swap else values])
 
 
 def _check_space(source: int, needed: int) -> None:
