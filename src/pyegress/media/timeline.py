@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping
 
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec, Kind
-from pyegress.rtp.sender_report import SenderReportClock
+from pyegress.rtp.sender_report import SenderClock
 
 #: Arrival and RTP time may disagree by this much before RTP time is taken to have jumped, seconds.
 MAX_DISAGREEMENT = 2.0
@@ -30,7 +30,7 @@ class StreamTimeline:
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
-        self.reports = SenderReportClock(kind=codec.kind, clock_rate=codec.clock_rate)
+        self.reports = SenderClock(codec.clock_rate, codec.kind)
         self._anchor_rtp: int | None = None
         self._anchor_ticks = 0
         self._slewed_at = 0
@@ -50,7 +50,7 @@ class StreamTimeline:
     def forget_stream(self) -> None:
         """A new RTP stream begins: its timestamps and reports have nothing to do with the former."""
         self._anchor_rtp = None
-        self.reports = SenderReportClock(kind=self.codec.kind, clock_rate=self.codec.clock_rate)
+        self.reports = SenderClock(self.codec.clock_rate, self.codec.kind)
 
     def ticks(self, rtp: int) -> int:
         """Ticks of the recording for an RTP timestamp. The stream must be anchored."""
@@ -110,6 +110,10 @@ class Timeline:
         else:
             known.forget_stream()
 
+    def report(self, key: Hashable, sender_time: Wall, timestamp: int) -> None:
+        """A sender report of a stream that has begun."""
+        self._streams[key].reports.add(sender_time, timestamp)
+
     def elapsed(self, now: Monotonic) -> float:
         """Seconds of the recording at `now`, by arrival; 0 before the first frame."""
         return 0.0 if self._zero is None else max(0.0, now - self._zero)
@@ -119,7 +123,6 @@ class Timeline:
         stream = self._streams[key]
         if self._zero is None:
             self._zero = arrival
-        rate = stream.codec.clock_rate
         by_arrival = arrival - self._zero
         if stream.anchored and abs(stream.seconds(rtp) - by_arrival) > MAX_DISAGREEMENT:
             stream.forget_stream()
@@ -129,7 +132,6 @@ class Timeline:
             self._slew(stream, rtp)
         ticks = max(stream.ticks(rtp), stream.last + 1, 0)
         stream.last = ticks
-        assert rate > 0
         return ticks
 
     def corrections(self) -> Mapping[Hashable, float] | None:
@@ -170,10 +172,10 @@ class Timeline:
     def _slew(self, stream: StreamTimeline, rtp: int) -> None:
         audio = next((s for s in self._streams.values() if s.codec.kind is Kind.AUDIO and s.anchored), None)
         capture = stream.capture(rtp)
-        if capture is None or audio is None or audio.reports.count == 0:
+        if capture is None or audio is None or audio.reports.reports == 0:
             return
         # Where the audio clock says that this moment of capture is.
-        audio_rtp = audio.reports.timestamp_at(capture)
+        audio_rtp = audio.reports.timestamp_of(capture)
         if audio_rtp is None:
             return
         error = stream.seconds(rtp) - audio.ticks(audio_rtp) / audio.codec.clock_rate

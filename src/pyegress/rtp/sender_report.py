@@ -60,6 +60,12 @@ class SenderClock:
             return None
         return Wall(self._origin_wall + self._offset + (timestamp - self._origin) / self._clock_rate)
 
+    def timestamp_of(self, at: Wall) -> int | None:
+        """The timestamp that is sampled at `at` on the sender's clock; None before the first report."""
+        if not self._averaged:
+            return None
+        return self._origin + round((at - self._origin_wall - self._offset) * self._clock_rate)
+
     def reset(self) -> None:
         """A new line of timestamps begins: the mapping is void until the next report. `reports` goes on."""
         self._averaged = 0

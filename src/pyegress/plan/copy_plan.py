@@ -1,0 +1,85 @@
+"""The frozen plan of a copy recording: where to join, what to take, where to write, when to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pyegress.errors import InvalidRequest
+from pyegress.plan.selection import EveryTrack, ParticipantTracks, Selection
+
+#: How long a track, participant or room may be missing before the recording gives up, seconds (Track egress).
+DEFAULT_WAIT = 30.0
+#: A participant who is back within this time has not left, seconds.
+DEFAULT_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A LiveKit server and a room. Either api key and secret, or a ready token."""
+
+    url: str
+    room: str
+    api_key: str = field(default="", repr=False)
+    api_secret: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.url:
+            raise InvalidRequest(
+                "no LiveKit server was named", field="url", remedy="Give --url or set LIVEKIT_URL, e.g. ws://localhost:7880"
+            )
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
+            raise InvalidRequest(
+                f"{self.url!r} is not the URL of a LiveKit server",
+                field="url",
+                remedy="Use ws://HOST:PORT or wss://HOST, as in the server's own clients",
+            )
+        if not self.room and not self.token:
+            raise InvalidRequest("no room was named", field="room_name", remedy="Give the name of the room")
+        if not self.token and not (self.api_key and self.api_secret):
+            missing = " and ".join(
+                name for name, value in (("api key", self.api_key), ("api secret", self.api_secret)) if not value
+            )
+            raise InvalidRequest(
+                f"the {missing} is missing",
+                field="token or api key/secret",
+                remedy="Give --api-key and --api-secret, or set LIVEKIT_API_KEY and LIVEKIT_API_SECRET",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """One recording without transcoding.
+
+    `output` is a path template (see `plan.names`); for `EveryTrack` a directory. Times are in seconds; `wait` None
+    means without limit, `duration` None until the source ends.
+    """
+
+    connection: Connection
+    selection: Selection
+    output: str
+    duration: float | None = None
+    wait: float | None = DEFAULT_WAIT
+    grace: float = DEFAULT_GRACE
+    #: How long a missing packet is waited for, seconds.
+    latency: float = 0.5
+    #: How long a lost connection is tried again before the recording ends, seconds.
+    reconnect_window: float = 60.0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("duration", self.duration), ("wait", self.wait), ("latency", self.latency)):
+            if value is not None and not value > 0:
+                raise InvalidRequest(f"{name} must be more than 0 seconds", field=name, remedy="Leave it out for no limit")
+
+    @property
+    def follows_participant(self) -> bool:
+        """Whether the recording ends with a participant and not with a track."""
+        return isinstance(self.selection, ParticipantTracks)
+
+    @property
+    def many_files(self) -> bool:
+        """One file for each track, in a directory."""
+        return isinstance(self.selection, EveryTrack)

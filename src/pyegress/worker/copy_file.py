@@ -1,0 +1,246 @@
+"""One file that copies at most one audio and one video stream of one publisher, on one clock.
+
+Tracks come when they come, and sender reports some seconds later. The file is written from the first frame on, with
+what is known by then; when a stream joins, or when the reports say exactly how sound and picture belong together, what
+has been recorded is rewritten once (seconds of media, mostly) and the recording goes on. So there is a file that plays
+at any moment, and it is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyegress.clock import Monotonic, Wall, monotonic, wall
+from pyegress.codecs import Codec, Kind
+from pyegress.errors import EgressError
+from pyegress.media.timeline import Timeline
+from pyegress.outputs.file_writer import FileResult
+from pyegress.outputs.gap_filler import GapFiller, gap_filler
+from pyegress.outputs.muxer import StreamSpec
+from pyegress.outputs.writer_thread import WriterThread
+from pyegress.plan.containers import Container
+from pyegress.room.events import SenderReportSeen
+from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.feed import Feed
+from pyegress.worker.progress import RecordedFile, RecordedStream
+
+#: Silence is written when a track has sent nothing for this long, seconds: more than any packet may be late.
+SILENCE_AFTER = 1.0
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One stream of the file: what it is, and which feeds brought it."""
+
+    index: int
+    spec: StreamSpec
+    source: str
+    #: The feed that is written now; a newer publication of the same kind takes over with its first key frame.
+    current: Feed
+    filler: GapFiller | None
+    track_ids: list[str] = field(default_factory=list)
+    #: The last packet's arrival, and the first and last tick that were written.
+    arrival: Monotonic = Monotonic(0.0)
+    begins: int = 0
+
+
+class CopyFile:
+    """Takes the frames of feeds and writes them into one file. All methods on the event loop; none blocks."""
+
+    def __init__(
+        self,
+        *,
+        path_for: Callable[[frozenset[Codec]], Path],
+        metadata: Mapping[str, str],
+        clip: float | None,
+        on_failed: Callable[[EgressError], None],
+    ) -> None:
+        """`path_for` names the file for its codecs or raises EgressError; `clip` ends it after so many seconds."""
+        self._path_for = path_for
+        self._metadata = metadata
+        self._clip = clip
+        self._on_failed = on_failed
+        self._timeline = Timeline()
+        self._streams: dict[Kind, _Stream] = {}
+        self._thread: WriterThread | None = None
+        self._refused: set[Feed] = set()
+        self.path: Path | None = None
+        #: When the first frame arrived.
+        self.begun: Monotonic | None = None
+        self.begun_wall: Wall | None = None
+        self.identity = ""
+        self.name = ""
+        self.dropped = 0
+
+    @property
+    def bytes_written(self) -> int:
+        return self._thread.bytes_written if self._thread is not None else 0
+
+    @property
+    def codecs(self) -> Mapping[Kind, Codec]:
+        """What the file holds so far."""
+        return {kind: stream.spec.codec for kind, stream in self._streams.items()}
+
+    def elapsed(self, now: Monotonic) -> float:
+        """Seconds since the first frame arrived."""
+        return 0.0 if self.begun is None else max(0.0, now - self.begun)
+
+    def begin_stream(self, feed: Feed, codec: Codec) -> None:
+        """A media stream of the feed begins: its timestamps have nothing to do with former ones."""
+        stream = self._streams.get(feed.kind)
+        if stream is None or stream.current is feed:
+            self._timeline.begin_stream(feed.kind, codec)
+
+    def report(self, feed: Feed, report: SenderReportSeen) -> None:
+        """A sender report of the feed's stream."""
+        stream = self._streams.get(feed.kind)
+        if stream is None or stream.current is not feed:
+            return
+        self._timeline.report(feed.kind, report.sender_time, report.timestamp)
+        if (shifts := self._timeline.corrections()) is not None and any(shifts.values()):
+            self._rewrite({kind: round(shifts[kind] * kind_rate(self._streams[kind])) for kind in self._streams})
+
+    def frame(self, feed: Feed, frame: EncodedFrame) -> None:
+        """The next frame of a feed."""
+        if feed in self._refused:
+            return
+        stream = self._streams.get(feed.kind)
+        if stream is None:
+            stream = self._open(feed, frame)
+            if stream is None:
+                return
+        elif stream.current is not feed:
+            if not frame.keyframe or not self._takes_over(stream, feed):
+                return
+            self._timeline.begin_stream(feed.kind, frame.codec)
+            stream.current = feed
+            stream.track_ids.append(feed.track_id)
+        stream.arrival = frame.arrival
+        at = self._timeline.place(feed.kind, frame.timestamp, frame.arrival)
+        if self._clip is not None and at >= self._clip * frame.codec.clock_rate:
+            return
+        if stream.filler is None:
+            self._submit(stream, frame, at)
+        else:
+            for piece, place in stream.filler.packet(frame, at):
+                self._submit(stream, piece, place)
+
+    def end_stream(self, feed: Feed) -> None:
+        """The feed brings nothing more."""
+        self._refused.discard(feed)
+
+    def tick(self, now: Monotonic) -> None:
+        """Let silence grow while an audio stream sends nothing."""
+        for stream in self._streams.values():
+            if stream.filler is not None and now - stream.arrival > SILENCE_AFTER:
+                self._fill(stream, now - SILENCE_AFTER)
+
+    async def finish(self, end: Monotonic | None, zero: Monotonic) -> RecordedFile | None:
+        """Finish the file: silence up to `end` (None: it ends with its last frame). None if nothing was recorded.
+
+        `zero` is second 0 of the recording's one clock. Raises EgressError if there is no file.
+        """
+        if self._thread is None or self.begun is None or self.begun_wall is None:
+            return None
+        if end is not None:
+            for stream in self._streams.values():
+                if stream.filler is not None:
+                    self._fill(stream, end)
+        result = await self._thread.aclose()
+        return self._describe(result, self.begun - zero, self.begun_wall)
+
+    def _fill(self, stream: _Stream, until: float) -> None:
+        """Silence up to the monotonic time `until`, counted from the last packet: clocks may run at other speeds."""
+        assert stream.filler is not None
+        rate = stream.spec.codec.clock_rate
+        line = self._timeline.stream(stream.spec.codec.kind)
+        ticks = line.last + round((until - stream.arrival) * rate)
+        if self._clip is not None:
+            ticks = min(ticks, round(self._clip * rate))
+        for piece, place in stream.filler.fill_until(ticks):
+            self._submit(stream, piece, place)
+
+    def _submit(self, stream: _Stream, frame: EncodedFrame, at: int) -> None:
+        assert self._thread is not None
+        if not self._thread.submit(stream.index, frame, at):
+            self.dropped += 1
+
+    def _takes_over(self, stream: _Stream, feed: Feed) -> bool:
+        """A newer publication, or any other once the current one has ended."""
+        if stream.current.ended:
+            return True
+        return feed.track_id not in stream.track_ids
+
+    def _open(self, feed: Feed, frame: EncodedFrame) -> _Stream | None:
+        """The first frame of a kind: begin the file with it, or add it to the file."""
+        spec = StreamSpec(codec=frame.codec, size=frame.size, first=frame, title=feed.source)
+        codecs = frozenset({frame.codec, *(stream.spec.codec for stream in self._streams.values())})
+        try:
+            path = self._path_for(codecs)
+        except EgressError as error:
+            self._refused.add(feed)
+            self._on_failed(error)
+            return None
+        if self.begun is None:
+            self.begun = frame.arrival
+            self.begun_wall = Wall(wall() - (monotonic() - frame.arrival))
+            self.identity, self.name = feed.identity, feed.name
+        filler = gap_filler(frame.codec) if feed.kind is Kind.AUDIO else None
+        stream = _Stream(len(self._streams), spec, feed.source, feed, filler, [feed.track_id])
+        self._streams[feed.kind] = stream
+        path = path.absolute()
+        container = Container.from_path(str(path))
+        assert container is not None
+        if self._thread is None:
+            self._thread = WriterThread(
+                path, container, [spec], metadata=self._metadata, on_failed=self._on_failed
+            )
+        else:
+            self._rewrite({}, path)
+        self.path = path
+        return stream
+
+    def _rewrite(self, shifts: Mapping[Kind, int], path: Path | None = None) -> None:
+        """Rewrite what is there: with all streams of now, each moved by its shift (ticks)."""
+        assert self._thread is not None
+        ordered = sorted(self._streams.values(), key=lambda stream: stream.index)
+        moves = [shifts.get(stream.spec.codec.kind, 0) for stream in ordered]
+        for stream, move in zip(ordered, moves, strict=True):
+            if stream.filler is not None and move:
+                stream.filler.shift(move)
+        self._thread.rewrite(path, [stream.spec for stream in ordered], moves)
+
+    def _describe(self, result: FileResult, start: float, started_at: Wall) -> RecordedFile:
+        ordered = sorted(self._streams.values(), key=lambda stream: stream.index)
+        warnings = [result.warning] if result.warning else []
+        if self.dropped:
+            warnings.append(f"The disk was too slow: {self.dropped} frames were not written")
+        return RecordedFile(
+            path=result.path,
+            size=result.size,
+            duration=result.duration,
+            streams=tuple(
+                RecordedStream(
+                    kind=stream.spec.codec.kind.value,
+                    codec=stream.spec.codec.label,
+                    frames=written.frames,
+                    size=written.size,
+                    track_ids=tuple(stream.track_ids),
+                    source=stream.source,
+                )
+                for stream, written in zip(ordered, result.streams, strict=True)
+            ),
+            identity=self.identity,
+            name=self.name,
+            started_at=started_at,
+            start=start,
+            end=start + result.duration,
+            warnings=tuple(warnings),
+        )
+
+
+def kind_rate(stream: _Stream) -> int:
+    """Ticks per second of the stream's clock."""
+    return stream.spec.codec.clock_rate

@@ -1,0 +1,158 @@
+"""What a running recording shows and what a finished one returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyegress.clock import Wall
+from pyegress.errors import EgressError
+from pyegress.lifecycle.recording import EndReason, RecordingState
+
+
+@dataclass(frozen=True, slots=True)
+class TrackProgress:
+    """One track that is being recorded."""
+
+    track_id: str
+    identity: str
+    source: str
+    codec: str
+    muted: bool
+    #: Bits per second of media over the last second.
+    bitrate: float
+    #: Packets lost for good, as a share of all (0..1), since the track began.
+    loss: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A snapshot of a recording."""
+
+    state: RecordingState
+    #: Seconds since the first media.
+    elapsed: float
+    bytes_written: int
+    tracks: tuple[TrackProgress, ...] = ()
+    #: What the recording waits for, "" when it does not wait.
+    waiting_for: str = ""
+    #: What the room shows meanwhile, for instance `alice: camera, microphone (muted)`.
+    seen: tuple[str, ...] = ()
+    #: The connection is being re-established.
+    reconnecting: bool = False
+
+    @property
+    def bitrate(self) -> float:
+        """Bits per second over all tracks."""
+        return sum(track.bitrate for track in self.tracks)
+
+    @property
+    def loss(self) -> float:
+        """The worst loss of any track, 0..1."""
+        return max((track.loss for track in self.tracks), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedStream:
+    """One track inside a recorded file."""
+
+    kind: str
+    codec: str
+    frames: int
+    #: Pixels of the first picture, None for audio.
+    size: tuple[int, int] | None
+    track_ids: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """One finished file. Times: `started_at` in UTC seconds, `start`/`end` in seconds of the recording's one clock."""
+
+    path: Path
+    #: Bytes.
+    size: int
+    #: Seconds.
+    duration: float
+    streams: tuple[RecordedStream, ...]
+    identity: str
+    name: str
+    started_at: Wall
+    start: float
+    end: float
+    #: What is not as it should be, for instance that the disk was too full to finish the file.
+    warnings: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The file as `--json` and `index.json` write it."""
+        return {
+            "path": str(self.path),
+            "size": self.size,
+            "duration": round(self.duration, 6),
+            "identity": self.identity,
+            "name": self.name,
+            "started_at": self.started_at,
+            "start": round(self.start, 6),
+            "end": round(self.end, 6),
+            "streams": [
+                {
+                    "kind": stream.kind,
+                    "codec": stream.codec,
+                    "frames": stream.frames,
+                    "width": stream.size[0] if stream.size else None,
+                    "height": stream.size[1] if stream.size else None,
+                    "track_ids": list(stream.track_ids),
+                    "source": stream.source,
+                }
+                for stream in self.streams
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResult:
+    """How a recording ended."""
+
+    state: RecordingState
+    reason: EndReason
+    files: tuple[RecordedFile, ...]
+    #: When the first media arrived, UTC; None when there was none.
+    started_at: Wall | None
+    #: Seconds of media.
+    duration: float
+    room_name: str
+    room_sid: str
+    #: Why it failed or ended early; None after an ordinary end.
+    error: EgressError | None = None
+    details: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+    def check(self) -> None:
+        """Raise the error of a recording that failed; nothing after an ordinary end."""
+        if self.error is not None:
+            raise self.error
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as `--json` prints it."""
+        return {
+            "status": self.state.value,
+            "end_reason": self.reason.value,
+            "details": self.details,
+            "room_name": self.room_name,
+            "room_id": self.room_sid,
+            "started_at": self.started_at,
+            "duration": round(self.duration, 6),
+            "files": [file.as_json() for file in self.files],
+            "error": None
+            if self.error is None
+            else {
+                "code": self.error.code.wire,
+                "error_code": self.error.code.http,
+                "message": self.error.message,
+                "remedy": self.error.remedy,
+            },
+            "warnings": list(self.warnings),
+        }

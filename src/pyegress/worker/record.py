@@ -1,0 +1,225 @@
+"""The Python API of recording: one function for each kind of recording, each an async context manager.
+
+    async with pyegress.record_track(
+        url="ws://localhost:7880", api_key="devkey", api_secret="secret",
+        room="standup", identity="alice", source="camera", output="alice.webm",
+    ) as recording:
+        async for progress in recording.progress():
+            print(progress.elapsed, progress.bytes_written)
+            if progress.elapsed > 60:
+                recording.stop()
+    print(recording.result.files)
+
+Leaving the block stops the recording and finishes its files, also on an exception. Errors do not raise unless asked
+for: `result.error` says what went wrong beside `result.files`, what was recorded nevertheless; `result.check()` raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from pyegress.lifecycle.recording import EndReason
+from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_WAIT, Connection, CopyPlan
+from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
+from pyegress.worker.progress import Progress, RecordingResult
+from pyegress.worker.session import RecordingSession
+
+
+class Recording:
+    """A recording that runs: watch it, stop it, wait for its result. Used as `async with`."""
+
+    def __init__(self, plan: CopyPlan) -> None:
+        self.plan = plan
+        self._session = RecordingSession(plan, on_progress=self._publish)
+        self._task: asyncio.Task[RecordingResult] | None = None
+        self._watchers: set[asyncio.Queue[Progress | None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="recording")
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.stop()
+        await self.wait()
+
+    @property
+    def now(self) -> Progress:
+        """How it stands at this moment."""
+        return self._session.progress()
+
+    @property
+    def result(self) -> RecordingResult:
+        """The result, once the recording has ended. RuntimeError before."""
+        if self._task is None or not self._task.done():
+            raise RuntimeError("the recording has not ended yet")
+        return self._task.result()
+
+    def stop(self) -> None:
+        """Take no more media and finish the files. Returns at once; `wait` for the result. Idempotent."""
+        self._session.stop(EndReason.STOPPED)
+
+    async def wait(self) -> RecordingResult:
+        """Wait for the end, by itself or by `stop`."""
+        assert self._task is not None, "use `async with`"
+        return await asyncio.shield(self._task)
+
+    async def progress(self) -> AsyncIterator[Progress]:
+        """A snapshot some times a second until the end; a slow reader gets the newest one."""
+        queue: asyncio.Queue[Progress | None] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            while self._task is None or not self._task.done() or not queue.empty():
+                snapshot = await queue.get()
+                while not queue.empty():
+                    snapshot = queue.get_nowait()
+                if snapshot is None:
+                    return
+                yield snapshot
+        finally:
+            self._watchers.discard(queue)
+
+    async def _run(self) -> RecordingResult:
+        try:
+            return await self._session.run()
+        finally:
+            for queue in self._watchers:
+                queue.put_nowait(None)
+
+    def _publish(self, snapshot: Progress) -> None:
+        for queue in self._watchers:
+            queue.put_nowait(snapshot)
+
+
+def record_track(
+    *,
+    room: str,
+    output: str | os.PathLike[str],
+    track_id: str = "",
+    identity: str = "",
+    source: str = "",
+    url: str = "",
+    api_key: str = "",
+    api_secret: str = "",
+    token: str = "",
+    duration: float | None = None,
+    wait: float | None = DEFAULT_WAIT,
+    overwrite: bool = False,
+) -> Recording:
+    """Record one track without transcoding, by its id or by who publishes it and its source.
+
+    `source` is camera, microphone, screen_share or screen_share_audio. The extension of `output` must fit the codec;
+    without one the fitting extension is added (H.264, H.265, AV1: .mp4; VP8, VP9: .webm; Opus: .ogg; G.711: .wav).
+    Ends when the track is unpublished or its participant leaves, after `duration` seconds, or at `stop`.
+    `wait`: seconds that the track may be missing (None: no limit). Missing url, key and secret are taken from
+    LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET. Raises InvalidRequest for arguments that make no sense.
+    """
+    selection = OneTrack(track_id=track_id, identity=identity, source=source)
+    connection = _connection(room, url, api_key, api_secret, token)
+    return Recording(_plan(connection, selection, output, duration, wait, overwrite))
+
+
+def record_participant(
+    *,
+    room: str,
+    identity: str,
+    output: str | os.PathLike[str],
+    screen_share: bool = False,
+    url: str = "",
+    api_key: str = "",
+    api_secret: str = "",
+    token: str = "",
+    duration: float | None = None,
+    wait: float | None = None,
+    grace: float = DEFAULT_GRACE,
+    overwrite: bool = False,
+) -> Recording:
+    """Record a participant's camera and microphone (or screen share and its sound) into one file, as copies.
+
+    Waits for the participant and the tracks, without limit unless `wait` says one; survives mute, unpublish and
+    republish; ends when the participant has left and is not back within `grace` seconds. H.264 or AV1 with Opus make
+    an MP4, VP8, VP9 or AV1 with Opus a WebM. A codec that changes goes on in a further file. Else as `record_track`.
+    """
+    selection = ParticipantTracks(identity=identity, screen_share=screen_share)
+    connection = _connection(room, url, api_key, api_secret, token)
+    return Recording(_plan(connection, selection, output, duration, wait, overwrite, grace))
+
+
+def record_track_composite(
+    *,
+    room: str,
+    output: str | os.PathLike[str],
+    audio_track_id: str = "",
+    video_track_id: str = "",
+    url: str = "",
+    api_key: str = "",
+    api_secret: str = "",
+    token: str = "",
+    duration: float | None = None,
+    wait: float | None = DEFAULT_WAIT,
+    overwrite: bool = False,
+) -> Recording:
+    """Record one audio and one video track by their ids into one file, as copies. Ends with its tracks.
+
+    Else as `record_track`.
+    """
+    selection = TrackPair(audio_track_id=audio_track_id, video_track_id=video_track_id)
+    connection = _connection(room, url, api_key, api_secret, token)
+    return Recording(_plan(connection, selection, output, duration, wait, overwrite))
+
+
+def record_tracks(
+    *,
+    room: str,
+    output: str | os.PathLike[str],
+    url: str = "",
+    api_key: str = "",
+    api_secret: str = "",
+    token: str = "",
+    duration: float | None = None,
+    wait: float | None = DEFAULT_WAIT,
+    overwrite: bool = False,
+) -> Recording:
+    """Record every track of everybody into the folder `output`, one file each, as they come and go.
+
+    `index.json` there names for each file whose it is, its source and codec, and start and end on one clock. Ends when
+    the room ends, after `duration` seconds, or at `stop`. Else as `record_track`.
+    """
+    connection = _connection(room, url, api_key, api_secret, token)
+    return Recording(_plan(connection, EveryTrack(), output, duration, wait, overwrite))
+
+
+def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) -> Connection:
+    environment = os.environ
+    return Connection(
+        url=url or environment.get("LIVEKIT_URL", ""),
+        room=room,
+        api_key=api_key or environment.get("LIVEKIT_API_KEY", ""),
+        api_secret=api_secret or environment.get("LIVEKIT_API_SECRET", ""),
+        token=token,
+    )
+
+
+def _plan(
+    connection: Connection,
+    selection: Selection,
+    output: str | os.PathLike[str],
+    duration: float | None,
+    wait: float | None,
+    overwrite: bool,
+    grace: float = DEFAULT_GRACE,
+) -> CopyPlan:
+    return CopyPlan(
+        connection=connection,
+        selection=selection,
+        output=os.fspath(output),
+        duration=duration,
+        wait=wait,
+        grace=grace,
+        overwrite=overwrite,
+    )

@@ -1,0 +1,371 @@
+"""One copy recording from join to finished files: wires room, files and timers; `EndPolicy` says when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pyegress.clock import Monotonic, monotonic
+from pyegress.errors import EgressError
+from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
+from pyegress.plan.copy_plan import CopyPlan
+from pyegress.room.directory import await_room
+from pyegress.room.events import (
+    Disconnected,
+    Participant,
+    ParticipantJoined,
+    ParticipantLeft,
+    Reconnected,
+    Reconnecting,
+    RoomEvent,
+    SubscriptionFailed,
+    TrackMuted,
+    TrackPublication,
+    TrackPublished,
+    TrackUnmuted,
+    TrackUnpublished,
+)
+from pyegress.room.options import RoomOptions
+from pyegress.room.room import Room
+from pyegress.worker.ending import EndPolicy
+from pyegress.worker.feed import Feed
+from pyegress.worker.index_file import write_index
+from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
+from pyegress.worker.recorder import Recorder
+from pyegress.worker.waiting import describe_room, missing_error
+
+logger = logging.getLogger(__name__)
+
+#: How often timers, silence and progress are looked at, seconds.
+TICK = 0.25
+#: `index.json` is at most this old, seconds.
+INDEX_INTERVAL = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Why the recording ends."""
+
+    reason: EndReason
+    details: str = ""
+    error: EgressError | None = None
+
+
+class RecordingSession:
+    """Runs one `CopyPlan`. `run` once; `stop` at any time, on the same event loop."""
+
+    def __init__(self, plan: CopyPlan, *, on_progress: Callable[[Progress], None] | None = None) -> None:
+        self.plan = plan
+        self.lifecycle = Lifecycle()
+        self._on_progress = on_progress
+        self._inbox: asyncio.Queue[RoomEvent | _Stop | EgressError] = asyncio.Queue()
+        self._room: Room | None = None
+        self._feeds: dict[str, Feed] = {}
+        self._recorder = Recorder(plan, on_error=self._inbox.put_nowait)
+        self._policy = EndPolicy(plan)
+        self._begun = monotonic()
+        self._waiting_for = ""
+        self._indexed = Monotonic(0.0)
+        self._indexing: asyncio.Future[None] | None = None
+
+    def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
+        """Ask for an ordinary end: no more media is taken, files are finished. Idempotent."""
+        self._inbox.put_nowait(_Stop(reason, details))
+
+    def progress(self) -> Progress:
+        """A snapshot of now."""
+        now = monotonic()
+        room = self._room
+        return Progress(
+            state=self.lifecycle.state,
+            elapsed=self._recorder.elapsed(now),
+            bytes_written=self._recorder.bytes_written,
+            tracks=tuple(feed.progress(now) for feed in self._feeds.values() if not feed.ended),
+            waiting_for=self._waiting_for,
+            seen=describe_room(room.participants) if room is not None and self._waiting_for else (),
+            reconnecting=self._policy.reconnecting,
+        )
+
+    async def run(self) -> RecordingResult:
+        """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""
+        try:
+            stop = await self._record()
+        except EgressError as error:
+            stop = _Stop(EndReason.FAILURE, error=error)
+        except BaseException:
+            await self._finish(_Stop(EndReason.FAILURE, "the recording program ended it"))
+            raise
+        return await self._finish(stop)
+
+    async def _record(self) -> _Stop:
+        self._recorder.check_output()
+        if (early := await self._joined_or_stopped()) is not None:
+            return early
+        room = self._room
+        assert room is not None
+        self._recorder.joined(room.name, room.sid)
+        self._move(RecordingState.WAITING, f"joined room {room.name!r}")
+        self._waiting_for = str(self.plan.selection)
+        self._begun = monotonic()
+        room.add_listener(self._inbox.put_nowait)
+        for participant in list(room.participants.values()):
+            self._arrived(participant)
+        return await self._follow()
+
+    async def _joined_or_stopped(self) -> _Stop | None:
+        """Join the room, unless a stop comes first; that is returned."""
+        joining = asyncio.create_task(self._join(), name="join room")
+        stopping = asyncio.create_task(self._next_stop(), name="stop while joining")
+        try:
+            await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return stopping.result()
+            self._room = joining.result()
+            return None
+        finally:
+            stopping.cancel()
+            joining.cancel()
+            await asyncio.wait({stopping, joining})
+            if self._room is None and not joining.cancelled() and joining.exception() is None:
+                await joining.result().aclose()
+
+    async def _next_stop(self) -> _Stop:
+        while not isinstance(message := await self._inbox.get(), _Stop):
+            pass
+        return message
+
+    async def _join(self) -> Room:
+        plan, connection = self.plan, self.plan.connection
+        if connection.api_secret:
+            await await_room(
+                connection.url,
+                connection.api_key,
+                connection.api_secret,
+                connection.room,
+                limit=plan.wait,
+                on_waiting=self._say_waiting,
+            )
+        return await Room.connect(
+            RoomOptions(
+                url=connection.url,
+                room=connection.room,
+                api_key=connection.api_key,
+                api_secret=connection.api_secret,
+                token=connection.token,
+                latency=plan.latency,
+                reconnect_window=plan.reconnect_window,
+            )
+        )
+
+    async def _follow(self) -> _Stop:
+        """Handle events and ticks until one of them is the end."""
+        loop = asyncio.get_running_loop()
+        next_tick = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(next_tick):
+                    message = await self._inbox.get()
+            except TimeoutError:
+                next_tick = loop.time() + TICK
+                stop = self._tick(monotonic())
+            else:
+                match message:
+                    case _Stop():
+                        stop = message
+                    case EgressError():
+                        stop = _Stop(EndReason.FAILURE, error=message)
+                    case _:
+                        stop = self._on_event(message)
+            if stop is not None:
+                return stop
+
+    def _on_event(self, event: RoomEvent) -> _Stop | None:
+        match event:
+            case ParticipantJoined(participant=participant):
+                self._arrived(participant)
+            case ParticipantLeft(participant=participant):
+                for sid in participant.tracks:
+                    self._gone(sid, event.at)
+                self._policy.participant_left(participant.identity, event.at)
+            case TrackPublished(participant=participant, track=track):
+                self._offered(participant, track)
+            case TrackUnpublished(track=track):
+                self._gone(track.sid, event.at)
+            case TrackMuted(track=track) | TrackUnmuted(track=track):
+                if feed := self._feeds.get(track.sid):
+                    feed.is_muted = track.muted
+            case SubscriptionFailed(track_sid=sid, error=error, final=final):
+                return self._refused(sid, error, final)
+            case Reconnecting():
+                self._policy.connection_lost()
+            case Reconnected():
+                self._policy.connection_back(event.at)
+            case Disconnected(error=error, reason=reason):
+                return _Stop(EndReason.FAILURE if error else EndReason.SOURCE_CLOSED, reason.replace("_", " "), error)
+            case _:
+                pass
+        return self._source_over(event.at)
+
+    # -- tracks ---------------------------------------------------------------------------------------------------
+
+    def _arrived(self, participant: Participant) -> None:
+        self._policy.participant_there(participant.identity)
+        for track in participant.tracks.values():
+            self._offered(participant, track)
+
+    def _offered(self, participant: Participant, track: TrackPublication) -> None:
+        """A publication is there: record it if it is wanted."""
+        assert self._room is not None
+        source = track.source.value
+        known = self._feeds.get(track.sid)
+        wanted = self.plan.selection.takes(identity=participant.identity, sid=track.sid, source=source)
+        if not (wanted or self._policy.replaces_lost(participant.identity, source)):
+            return
+        if known is not None and not known.ended:
+            return
+        try:
+            feed = self._recorder.feed(participant, track)
+            self._feeds[track.sid] = feed
+            feed.subscription = self._room.subscribe(track.sid, feed)
+        except EgressError as error:
+            if not self._recorder.started and not self.plan.many_files:
+                raise
+            self._recorder.warn(f"{source} of {participant.identity} is not recorded: {error}")
+            return
+        self._policy.track_taken(track.sid, participant.identity, source)
+        logger.info("recording %s of %r (%s, %s)", source, participant.identity, track.sid, track.mime)
+
+    def _gone(self, sid: str, now: Monotonic) -> None:
+        feed = self._feeds.get(sid)
+        if feed is not None and not feed.ended:
+            feed.end()
+            logger.info("%s of %r ended (%s)", feed.source, feed.identity, sid)
+        self._policy.track_gone(sid, now)
+
+    def _refused(self, sid: str, error: EgressError, final: bool) -> _Stop | None:
+        """The server does not send us a track that it announced."""
+        if sid not in self._feeds or not final:
+            return None
+        self._gone(sid, monotonic())
+        self._recorder.warn(str(error))
+        if self._recorder.started or self.plan.many_files:
+            return self._source_over(monotonic())
+        return _Stop(EndReason.FAILURE, error=error)
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def _tick(self, now: Monotonic) -> _Stop | None:
+        self._recorder.tick(now)
+        if self.lifecycle.state is RecordingState.WAITING and self._recorder.started:
+            self._move(RecordingState.ACTIVE, "first media arrived")
+            self._waiting_for = ""
+        self._write_index(now)
+        self._report()
+        duration = self.plan.duration
+        if duration is not None and self._recorder.elapsed(now) >= duration + self.plan.latency:
+            return _Stop(EndReason.LIMIT_REACHED, "the duration is reached")
+        return self._source_over(now) or self._waited_too_long(now)
+
+    def _source_over(self, now: Monotonic) -> _Stop | None:
+        over = self._policy.over(now)
+        return _Stop(EndReason.SOURCE_CLOSED, over) if over is not None else None
+
+    def _waited_too_long(self, now: Monotonic) -> _Stop | None:
+        """Nothing has arrived: the source is missing, or its media does not get through. A muted track may wait."""
+        limit = self.plan.wait
+        room = self._room
+        if room is None or limit is None or self._recorder.started or self._policy.reconnecting:
+            return None
+        waiting = [feed for feed in self._feeds.values() if not feed.ended]
+        if now - self._begun < limit or (waiting and all(feed.is_muted for feed in waiting)):
+            return None
+        subscribed = [f"{feed.source} of {feed.identity!r}" for feed in waiting]
+        return _Stop(
+            EndReason.FAILURE, error=missing_error(self.plan, room.name, room.participants, subscribed, limit)
+        )
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    async def _finish(self, stop: _Stop) -> RecordingResult:
+        self._move(RecordingState.ENDING, stop.details or stop.reason.value)
+        self._waiting_for = ""
+        self._report()
+        now = monotonic()
+        for feed in self._feeds.values():
+            feed.end()
+        started = self._recorder.started
+        # A source that ended takes the file with it; a stop means that nothing more was said until now.
+        end = None if stop.reason is EndReason.SOURCE_CLOSED else now
+        files = await self._recorder.finish(end)
+        room = self._room
+        name, sid = (room.name, room.sid) if room is not None else (self.plan.connection.room, "")
+        if room is not None:
+            await room.aclose()
+        error = stop.error or self._late_error()
+        if self.plan.many_files and (files or started):
+            await self._last_index()
+        result = RecordingResult(
+            state=_final_state(error, files),
+            reason=EndReason.FAILURE if error is not None else stop.reason,
+            files=files,
+            started_at=self._recorder.started_at,
+            duration=max((file.end for file in files), default=0.0),
+            room_name=name,
+            room_sid=sid,
+            error=error,
+            details=stop.details,
+            warnings=tuple(self._recorder.warnings),
+        )
+        self._move(result.state, stop.details or result.reason.value)
+        self._report()
+        return result
+
+    def _late_error(self) -> EgressError | None:
+        """An error of the files that came while they were finished."""
+        while not self._inbox.empty():
+            if isinstance(message := self._inbox.get_nowait(), EgressError):
+                return message
+        return None
+
+    def _write_index(self, now: Monotonic) -> None:
+        if not self.plan.many_files or not self._recorder.started or now - self._indexed < INDEX_INTERVAL:
+            return
+        if self._indexing is None or self._indexing.done():
+            self._indexed = now
+            self._indexing = asyncio.ensure_future(self._index())
+
+    async def _last_index(self) -> None:
+        if self._indexing is not None:
+            await asyncio.wait({self._indexing})
+        await self._index()
+
+    async def _index(self) -> None:
+        recorder = self._recorder
+        entries = recorder.index()
+        name = self._room.name if self._room is not None else self.plan.connection.room
+        # A disk that refuses the index refuses the recordings too, and they say so.
+        with suppress(OSError):
+            await asyncio.to_thread(
+                write_index, recorder.directory, room=name, started_at=recorder.started_at, tracks=entries
+            )
+
+    def _say_waiting(self, what: str) -> None:
+        self._waiting_for = what
+        self._report()
+
+    def _move(self, new: RecordingState, reason: str) -> None:
+        logger.info("%s -> %s: %s", self.lifecycle.state.value, new.value, reason)
+        self.lifecycle.move(new, reason)
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self.progress())
+
+
+def _final_state(error: EgressError | None, files: tuple[RecordedFile, ...]) -> RecordingState:
+    if error is not None:
+        return RecordingState.FAILED
+    return RecordingState.COMPLETE if files else RecordingState.ABORTED
