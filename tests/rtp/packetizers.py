@@ -80,7 +80,7 @@ def vp9(
     structure: bytes = b"",
 ) -> list[bytes]:
     """RFC 9628 section 4.2: each layer frame in packets of its own; SS data in the first packet."""
-    out = []
+    out: list[bytes] = []
     for number, frame in enumerate(layers):
         layer_first = True
         rest = frame

@@ -58,7 +58,7 @@ class Av1Depacketizer:
             if not continued:
                 elements.append(b"".join(pieces))
                 pieces = []
-        if pieces:
+        if continued or not elements:
             raise ProtocolError("AV1 temporal unit ends in the middle of an OBU")
         return self._temporal_unit(elements)
 

@@ -12,6 +12,9 @@ _NON_REFERENCE = 0x20
 _START_AND_INDEX = 0x17  # S bit and PID
 _START_OF_FRAME = 0x10  # S with partition 0
 
+#: Bytes of a descriptor by its I, L, T and K bits, with a short PictureID. T and K share a byte.
+_EXTENDED_LENGTH = tuple(2 + (bits >> 3) + (bits >> 2 & 1) + (bits & 3 != 0) for bits in range(16))
+
 #: The black key frames that LiveKit itself sends when a track is muted or ends; nobody published them.
 BLANK_SIZE = (8, 8)
 
@@ -91,10 +94,11 @@ class Vp8Depacketizer:
     def assemble(self, payloads: Sequence[bytes]) -> AssembledFrame | None:
         parts: list[bytes] = []
         for payload in payloads:
+            length = _descriptor_length(payload)
             # A start inside a frame: LiveKit cuts frames short when it mutes a track, and closes them with a blank one.
-            if (payload[:1] and payload[0] & _START_AND_INDEX == _START_OF_FRAME) == bool(parts):
+            if (payload[0] & _START_AND_INDEX == _START_OF_FRAME) == bool(parts):
                 raise ProtocolError("VP8 frame does not consist of one start and its continuation")
-            parts.append(payload[_descriptor_length(payload) :])
+            parts.append(payload[length:])
         data = b"".join(parts)
         # Frame tag: 3 bytes, lowest bit clear on key frames.
         if len(data) < 3:
@@ -129,12 +133,8 @@ def _descriptor_length(payload: bytes) -> int:
         length = 1
         if payload[0] & 0x80:
             flags = payload[1]
-            length = 2
-            if flags & 0x80:
-                length = 4 if payload[2] & 0x80 else 3
-            if flags & 0x40:
-                length += 1
-            if flags & 0x30:
+            length = _EXTENDED_LENGTH[flags >> 4]
+            if flags & 0x80 and payload[2] & 0x80:
                 length += 1
     except IndexError:
         raise ProtocolError("VP8 payload ends in its descriptor") from None

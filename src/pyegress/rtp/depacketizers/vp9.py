@@ -13,6 +13,12 @@ from pyegress.rtp.errors import ProtocolError
 #: VP9 bitstream specification Annex B: frames_in_superframe_minus_1 has three bits.
 MAX_LAYER_FRAMES = 8
 
+# Bits of the first byte.
+_BEGIN = 0x08
+_END = 0x04
+#: Flexible mode and SS data, which make a descriptor longer than three fields.
+_RARE = 0x12
+
 
 @dataclass(frozen=True, slots=True)
 class ScalabilityStructure:
@@ -141,46 +147,68 @@ class Vp9Depacketizer:
     __slots__ = ()
 
     def inspect(self, payload: bytes, marker: bool) -> Fragment:
-        descriptor = read_descriptor(payload)
+        _, layers = _scan(payload)
+        first = payload[0]
+        if layers < 0:
+            # Without layer numbers a layer frame is the whole picture.
+            return Fragment(payload, first & _BEGIN != 0, marker or first & _END != 0)
         # A layer frame predicted from the one below it cannot come first; one that is not may, where the server left
-        # the lower layers out. Without layer numbers a layer frame is the whole picture.
-        starts = descriptor.starts_layer_frame and not descriptor.inter_layer
-        ends = marker or (descriptor.ends_layer_frame and descriptor.spatial_id is None)
-        return Fragment(payload, starts, ends)
+        # the lower layers out.
+        return Fragment(payload, first & _BEGIN != 0 and not layers & 1, marker)
 
     def assemble(self, payloads: Sequence[bytes]) -> AssembledFrame:
-        first: Vp9Descriptor | None = None
-        structure: ScalabilityStructure | None = None
         spatial_id = -1
         frames: list[bytes] = []
         parts: list[bytes] = []
         for payload in payloads:
-            descriptor = read_descriptor(payload)
-            if descriptor.starts_layer_frame == bool(parts):
+            length, layers = _scan(payload)
+            layer = (layers >> 1) & 7 if layers >= 0 else 0
+            if (payload[0] & _BEGIN != 0) == bool(parts):
                 raise ProtocolError("VP9 layer frame does not consist of one start and its continuation")
-            if not parts:
-                above = descriptor.spatial_id if descriptor.spatial_id is not None else 0
-                if above <= spatial_id:
-                    raise ProtocolError("VP9 picture has a spatial layer twice or out of order")
-                spatial_id = above
-            elif (descriptor.spatial_id or 0) != spatial_id:
-                raise ProtocolError("VP9 layer frame changes its spatial layer")
-            first = first or descriptor
-            structure = descriptor.structure or structure
-            parts.append(payload[descriptor.length :])
-            if descriptor.ends_layer_frame:
+            if parts:
+                if layer != spatial_id:
+                    raise ProtocolError("VP9 layer frame changes its spatial layer")
+            elif layer <= spatial_id:
+                raise ProtocolError("VP9 picture has a spatial layer twice or out of order")
+            spatial_id = layer
+            parts.append(payload[length:])
+            if payload[0] & _END:
                 frames.append(b"".join(parts))
                 parts = []
-        if first is None or parts:
+        if not frames or parts:
             raise ProtocolError("VP9 picture has no end")
+        first = read_descriptor(payloads[0])
         data = frames[0] if len(frames) == 1 else superframe(frames)
         size = None if first.inter_predicted else key_frame_size(frames[0])
         keyframe = size is not None
         if keyframe and len(frames) > 1:
             # The upper layers of a key picture are inter frames: only the structure names their size.
-            sizes = structure.sizes if structure is not None else ()
+            sizes = first.structure.sizes if first.structure is not None else ()
             size = sizes[spatial_id] if spatial_id < len(sizes) and all(sizes[spatial_id]) else None
         return AssembledFrame(data, keyframe, size, picture=first.picture)
+
+
+def _scan(payload: bytes) -> tuple[int, int]:
+    """Bytes of the descriptor, and its byte of layer indices or -1: all that most packets are asked for."""
+    try:
+        first = payload[0]
+        if first & _RARE:
+            descriptor = read_descriptor(payload)
+            if descriptor.spatial_id is None:
+                return descriptor.length, -1
+            return descriptor.length, descriptor.spatial_id << 1 | descriptor.inter_layer
+        at = 1
+        if first & 0x80:
+            at = 3 if payload[1] & 0x80 else 2
+        layers = -1
+        if first & 0x20:
+            layers = payload[at]
+            at += 2
+    except IndexError:
+        raise ProtocolError("VP9 payload ends in its descriptor") from None
+    if at >= len(payload):
+        raise ProtocolError("VP9 payload ends in its descriptor")
+    return at, layers
 
 
 def key_frame_size(frame: bytes) -> tuple[int, int] | None:
