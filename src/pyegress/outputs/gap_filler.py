@@ -40,6 +40,9 @@ class GapFiller(Protocol):
     def fill_until(self, ticks: int) -> Iterator[Placed]:
         """Silence that ends at `ticks` or less than one shortest packet before it. Nothing before the first packet."""
 
+    def shift(self, ticks: int) -> None:
+        """What has been given out is moved by so much: go on behind it."""
+
 
 class OpusGapFiller:
     """Fills with digital silence in packets of 20 ms, the last ones shorter: Opus time comes in steps of 2.5 ms.
@@ -77,6 +80,10 @@ class OpusGapFiller:
     def fill_until(self, ticks: int) -> Iterator[Placed]:
         if self._last is not None:
             yield from self._fill(ticks)
+
+    def shift(self, ticks: int) -> None:
+        if self._end is not None:
+            self._end += ticks
 
     def _fill(self, ticks: int) -> Iterator[Placed]:
         assert self._end is not None
@@ -117,6 +124,10 @@ class G711GapFiller:
     def fill_until(self, ticks: int) -> Iterator[Placed]:
         if self._last is not None:
             yield from self._fill(ticks)
+
+    def shift(self, ticks: int) -> None:
+        if self._end is not None:
+            self._end += ticks
 
     def _fill(self, ticks: int) -> Iterator[Placed]:
         assert self._end is not None

@@ -19,6 +19,7 @@ from pyegress.codecs import Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.outputs.file_writer import BATCH_SECONDS, FileResult, FileWriter
 from pyegress.outputs.muxer import StreamSpec
+from pyegress.outputs.rewrite import Rewrite, rewrite
 from pyegress.plan.containers import Container
 from pyegress.rtp.frame import EncodedFrame
 
@@ -72,7 +73,7 @@ class WriterThread:
         self._metadata = dict(metadata or {})
         self._on_failed = on_failed
         self._max_queued = max_queued
-        self._queue: deque[tuple[int, EncodedFrame, int]] = deque()
+        self._queue: deque[tuple[int, EncodedFrame, int] | Rewrite] = deque()
         self._queued = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -136,6 +137,20 @@ class WriterThread:
             self._wake.set()
         return True
 
+    def rewrite(self, path: Path, container: Container, streams: Sequence[StreamSpec], shifts: Sequence[int]) -> None:
+        """Go on at `path` with `streams` (those there are, and more), each of the former moved by its shift (ticks).
+
+        What was submitted before is moved, what comes after is not. Until it is done the old file plays.
+        """
+        added = len(streams) - len(self._streams)
+        self._streams = tuple(streams)
+        self._begun += [False] * added
+        self._skipping += [False] * added
+        self._dropped += [0] * added
+        with self._lock:
+            self._queue.append(Rewrite(path, container, self._streams, tuple(shifts)))
+        self._wake.set()
+
     async def aclose(self, timeout: float | None = None) -> FileResult:
         """Write what waits, finish the file, end the thread. Idempotent; a cancelled call leaves the thread to it.
 
@@ -177,7 +192,7 @@ class WriterThread:
             return
         try:
             while self._closing is None or (self._queue and self._error is None):
-                self._round(writer)
+                writer = self._round(writer)
             result = writer.abort() if self._closing == "abort" else writer.close()
             self._bytes_written, self._duration = result.size, result.duration
             self._done.set_result(result)
@@ -185,7 +200,7 @@ class WriterThread:
             writer.abort()
             self._crash(error)
 
-    def _round(self, writer: FileWriter) -> None:
+    def _round(self, writer: FileWriter) -> FileWriter:
         """Write what waits, or, when nothing has come for a while, put what the writer collected on the disk."""
         self._wake.wait(_POLL_SECONDS)
         self._wake.clear()
@@ -194,7 +209,13 @@ class WriterThread:
             if self._idle == _IDLE_ROUNDS:
                 writer.flush()
             while self._queue:
-                stream, frame, pts = self._queue[0]
+                entry = self._queue[0]
+                if isinstance(entry, Rewrite):
+                    writer = rewrite(writer, entry, self._metadata)
+                    with self._lock:
+                        self._queue.popleft()
+                    continue
+                stream, frame, pts = entry
                 writer.write(stream, frame, pts)
                 with self._lock:
                     self._queue.popleft()
@@ -205,6 +226,7 @@ class WriterThread:
                 self._queued = 0
             self._fail(error)
         self._bytes_written, self._duration = writer.bytes_written, writer.duration
+        return writer
 
     def _fail(self, error: EgressError) -> None:
         if self._error is not None:

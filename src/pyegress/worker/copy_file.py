@@ -100,7 +100,9 @@ class CopyFile:
             return
         self._timeline.report(feed.kind, report.sender_time, report.timestamp)
         if (shifts := self._timeline.corrections()) is not None and any(shifts.values()):
-            self._rewrite({kind: round(shifts[kind] * kind_rate(self._streams[kind])) for kind in self._streams})
+            self._rewrite(
+                {kind: round(shifts[kind] * stream.spec.codec.clock_rate) for kind, stream in self._streams.items()}
+            )
 
     def frame(self, feed: Feed, frame: EncodedFrame) -> None:
         """The next frame of a feed."""
@@ -210,7 +212,11 @@ class CopyFile:
         for stream, move in zip(ordered, moves, strict=True):
             if stream.filler is not None and move:
                 stream.filler.shift(move)
-        self._thread.rewrite(path, [stream.spec for stream in ordered], moves)
+        path = path or self.path
+        assert path is not None
+        container = Container.from_path(str(path))
+        assert container is not None
+        self._thread.rewrite(path, container, [stream.spec for stream in ordered], moves)
 
     def _describe(self, result: FileResult, start: float, started_at: Wall) -> RecordedFile:
         ordered = sorted(self._streams.values(), key=lambda stream: stream.index)
@@ -240,7 +246,3 @@ class CopyFile:
             warnings=tuple(warnings),
         )
 
-
-def kind_rate(stream: _Stream) -> int:
-    """Ticks per second of the stream's clock."""
-    return stream.spec.codec.clock_rate
