@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.leaks import Snapshot, wait_for_no_leaks, wait_for_no_tasks
 from tests.support.livekit_server import LiveKitServer
+from tests.support.netns import NetworkNamespace, why_unavailable
 
 _SERVERS = pytest.StashKey[list[LiveKitServer]]()
 
@@ -46,6 +47,15 @@ def new_livekit_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 def own_livekit_server(new_livekit_server: Callable[..., LiveKitServer]) -> LiveKitServer:
     """A server for one test that may stop, kill or restart it."""
     return new_livekit_server()
+
+
+@pytest.fixture
+def network_namespace() -> Iterator[NetworkNamespace]:
+    """A namespace with a perfect network until the test impairs it; skips where none can be made."""
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    with NetworkNamespace() as namespace:
+        yield namespace
 
 
 @pytest.fixture
