@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,9 +16,13 @@ from pyegress.clock import Monotonic
 from pyegress.codecs import Codec, Kind
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.opus import opus_ticks
+from pyegress.plan.containers import Container
 from pyegress.rtp.av1_headers import ObuType, split_obus
 from pyegress.rtp.codec_config import START_CODE, split_annexb
 from pyegress.rtp.frame import EncodedFrame
+
+# SVT-AV1 writes its settings to stderr otherwise.
+os.environ.setdefault("SVT_LOG", "1")
 
 FPS = 25
 STEP = 90_000 // FPS
@@ -203,3 +208,42 @@ def published(frame: EncodedFrame) -> object:
 def recovered(codec: Codec, payload: bytes) -> object:
     """The same of a demuxed payload."""
     return nals(payload) if codec in (Codec.H264, Codec.H265) else payload
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A container with the codecs of its streams."""
+
+    container: Container
+    codecs: tuple[Codec, ...]
+    extension: str
+
+    def __str__(self) -> str:
+        return "+".join(codec.name for codec in self.codecs) + self.extension
+
+    def frames(self, seconds: float) -> list[tuple[EncodedFrame, ...]]:
+        return [frames_of(codec, seconds) for codec in self.codecs]
+
+
+COMBINATIONS = [
+    *(Combination(Container.MP4, (c,), ".mp4") for c in (Codec.H264, Codec.H265, Codec.AV1, Codec.VP9, Codec.OPUS)),
+    *(Combination(Container.MP4, (c, Codec.OPUS), ".mp4") for c in (Codec.H264, Codec.H265, Codec.AV1)),
+    *(Combination(Container.WEBM, (c,), ".webm") for c in (Codec.VP8, Codec.VP9, Codec.AV1, Codec.OPUS)),
+    *(Combination(Container.WEBM, (c, Codec.OPUS), ".webm") for c in (Codec.VP8, Codec.VP9, Codec.AV1)),
+    Combination(Container.WEBM, (Codec.VP8, Codec.OPUS), ".mkv"),
+    Combination(Container.OGG, (Codec.OPUS,), ".ogg"),
+    Combination(Container.WAV, (Codec.PCMU,), ".wav"),
+    Combination(Container.WAV, (Codec.PCMA,), ".wav"),
+]
+
+
+def placed(
+    streams: Sequence[Sequence[EncodedFrame]], offsets: Sequence[float] = (0.0, 0.0)
+) -> list[tuple[int, EncodedFrame, int]]:
+    """The frames of all streams in order of time, each stream beginning at its offset (seconds)."""
+    items = [
+        (stream, frame, frame.timestamp + round(offsets[stream] * frame.codec.clock_rate))
+        for stream, frames in enumerate(streams)
+        for frame in frames
+    ]
+    return sorted(items, key=lambda item: item[2] / item[1].codec.clock_rate)

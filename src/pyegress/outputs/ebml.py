@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 EBML = b"\x1a\x45\xdf\xa3"
 EBML_VERSION = b"\x42\x86"
@@ -107,3 +108,23 @@ def text(identifier: bytes, value: str) -> bytes:
 def void(total: int) -> bytes:
     """A Void element of exactly `total` bytes (2 to 128)."""
     return VOID + size_of(total - 2) + bytes(total - 2)
+
+
+def read_header(data: bytes, start: int = 0) -> tuple[bytes, int | None, int]:
+    """(identifier, size, start of content) of the element at `start`; the size is None where it is unknown."""
+    id_width = 9 - data[start].bit_length()
+    identifier = bytes(data[start : start + id_width])
+    at = start + id_width
+    width = 9 - data[at].bit_length()
+    value = int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
+    return identifier, None if value == (1 << 7 * width) - 1 else value, at + width
+
+
+def elements(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(identifier, content) of each element in `data`."""
+    at = 0
+    while at < len(data):
+        identifier, size, content = read_header(data, at)
+        assert size is not None
+        yield identifier, data[content : content + size]
+        at = content + size

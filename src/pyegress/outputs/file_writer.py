@@ -12,7 +12,7 @@ from pathlib import Path
 from pyegress.clock import wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import Code, Fault, OutputFailed
-from pyegress.outputs.disk import GrowingFile, disk_failure
+from pyegress.outputs.disk import TEMPORARY_SUFFIX, GrowingFile, disk_failure
 from pyegress.outputs.fragment_reader import NotARecording
 from pyegress.outputs.fragmented_mp4 import FragmentedMp4Muxer
 from pyegress.outputs.muxer import FileHeader, Muxer, Sample, StreamSpec
@@ -271,7 +271,8 @@ def _muxer(file: GrowingFile, container: Container, specs: Sequence[StreamSpec],
         case Container.MP4:
             return FragmentedMp4Muxer(file, specs, header)
         case Container.WEBM:
-            return WebmMuxer(file, specs, header, webm=not file.path.name.lower().endswith(".mkv"))
+            name = file.path.name.lower().removesuffix(TEMPORARY_SUFFIX)
+            return WebmMuxer(file, specs, header, webm=not name.endswith(".mkv"))
         case Container.OGG:
             return OggOpusMuxer(file, specs[0], header)
         case Container.WAV:

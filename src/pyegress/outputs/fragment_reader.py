@@ -12,7 +12,8 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-_TFHD_DEFAULTS = ((0x01, 8), (0x02, 4), (0x08, 4), (0x10, 4), (0x20, 4))
+#: tfhd flags that announce fields which we do not write: base offset, sample description, defaults.
+_TFHD_OPTIONAL = 0x3B
 #: sample_is_non_sync_sample.
 _NOT_SYNC = 0x0001_0000
 #: One read shows the headers of a usual fragment.
@@ -44,11 +45,12 @@ class TrackTable:
         """From the first sample to the end of the last."""
         return self._last + self._last_duration - self.first if self.sizes else 0
 
-    def add(self, base: int, chunk: int, durations: array[int], sizes: array[int], flags: array[int] | None) -> None:
-        """Add the samples of one fragment, which begins at `base`."""
-        if flags is not None:
+    def add(self, chunk: int, run: TrackRun) -> None:
+        """Add the samples of one fragment; their data is at `chunk`."""
+        base, durations, sizes = run.base, run.durations[:], run.sizes
+        if run.flags is not None:
             number = len(self.sizes) + 1
-            self.syncs.extend(number + i for i, value in enumerate(flags) if not value & _NOT_SYNC)
+            self.syncs.extend(number + i for i, value in enumerate(run.flags) if not value & _NOT_SYNC)
         if self._last < 0:
             self.first = base
         else:
@@ -102,7 +104,7 @@ def children(data: bytes, start: int = 0) -> Iterator[tuple[bytes, int, int]]:
         start += size
 
 
-class _Reader:
+class BoxReader:
     """Reads small pieces in rising order with few system calls."""
 
     __slots__ = ("_at", "_fd", "_window")
@@ -124,7 +126,7 @@ def read_fragments(fd: int) -> Fragments:
     """Read all headers of a recording. A torn fragment at the end is left out. Raises NotARecording, OSError."""
     found = Fragments()
     end = os.fstat(fd).st_size
-    reader = _Reader(fd)
+    reader = BoxReader(fd)
     at = 0
     moof, moof_at = b"", 0
     while at + 8 <= end:
@@ -146,7 +148,24 @@ def read_fragments(fd: int) -> Fragments:
     return found
 
 
-def _add_fragment(found: Fragments, moof: bytes, moof_at: int, data: int, end: int) -> None:
+@dataclass(frozen=True, slots=True)
+class TrackRun:
+    """The samples of one track in one fragment. `offset` of their data is from the start of the `moof` box."""
+
+    track: int
+    base: int
+    offset: int
+    durations: array[int]
+    sizes: array[int]
+    #: sample_flags; None for audio, where every sample is a sync sample.
+    flags: array[int] | None
+
+    def is_sync(self, index: int) -> bool:
+        return self.flags is None or not self.flags[index] & _NOT_SYNC
+
+
+def track_runs(moof: bytes) -> Iterator[TrackRun]:
+    """What a `moof` box says, track by track. Raises NotARecording for what FragmentedMp4Muxer does not write."""
     for kind, start, stop in children(moof, 8):
         if kind != b"traf":
             continue
@@ -154,7 +173,7 @@ def _add_fragment(found: Fragments, moof: bytes, moof_at: int, data: int, end: i
         for inner, content, inner_end in children(moof[:stop], start):
             if inner == b"tfhd":
                 flags, track = struct.unpack_from(">II", moof, content)
-                if any(flags & bit for bit, _ in _TFHD_DEFAULTS):
+                if flags & _TFHD_OPTIONAL:
                     raise NotARecording("fragments with defaults")
             elif inner == b"tfdt":
                 (base,) = struct.unpack_from(">Q", moof, content + 4)
@@ -165,12 +184,16 @@ def _add_fragment(found: Fragments, moof: bytes, moof_at: int, data: int, end: i
                 if sys.byteorder == "little":
                     table.byteswap()
                 columns = flags.bit_count() - 1
-                if len(table) != count * columns or columns not in (2, 3):
+                if not count or len(table) != count * columns or columns not in (2, 3):
                     raise NotARecording("fragment table of an unknown shape")
-                chunk = found.total + moof_at + offset - data
-                samples = found.tracks.setdefault(track, TrackTable())
                 sync = table[2::3] if columns == 3 else None
-                samples.add(base, chunk, table[0::columns], table[1::columns], sync)
+                yield TrackRun(track, base, offset, table[0::columns], table[1::columns], sync)
+
+
+def _add_fragment(found: Fragments, moof: bytes, moof_at: int, data: int, end: int) -> None:
+    for run in track_runs(moof):
+        chunk = found.total + moof_at + run.offset - data
+        found.tracks.setdefault(run.track, TrackTable()).add(chunk, run)
     found.offsets.append(data)
     found.lengths.append(end - data)
     found.total += end - data

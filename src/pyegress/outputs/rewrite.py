@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyegress.errors import OutputFailed
+from pyegress.errors import Fault, OutputFailed
 from pyegress.outputs.disk import disk_failure, temporary_beside
 from pyegress.outputs.file_writer import FileWriter
+from pyegress.outputs.fragment_reader import NotARecording
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.reader import read_frames
 from pyegress.plan.containers import Container
@@ -40,13 +40,15 @@ def rewrite(writer: FileWriter, plan: Rewrite, metadata: dict[str, str]) -> File
             new.write(stream, frame, ticks + plan.shifts[stream])
         new.flush()
         new.move(plan.path)
-    except (OutputFailed, OSError) as error:
+    except (OutputFailed, OSError, NotARecording) as error:
         if new is not None:
             new.abort()
         with suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError):
             raise disk_failure(error, plan.path, "rewrite") from error
+        if isinstance(error, NotARecording):
+            raise OutputFailed(f"cannot rewrite {writer.path}: {error}", fault=Fault.OURS) from error
         raise
     old = writer.abort().path
     if old != new.path:
