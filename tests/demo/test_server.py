@@ -13,6 +13,7 @@ import pytest
 from livekit import rtc
 
 from pyegress.demo.server import LiveKitServer, ServerFailed
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.system
 
@@ -85,3 +86,17 @@ def test_missing_binary_names_the_remedy(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYEGRESS_TOOLS_DIR", str(tmp_path))
     with pytest.raises(ServerFailed, match="scripts/setup"):
         LiveKitServer(tmp_path / "server").start()
+
+
+async def test_media_goes_over_udp(own_livekit_server: LiveKitServer) -> None:
+    room = rtc.Room()
+    await room.connect(own_livekit_server.url, own_livekit_server.token("alice", "udp"))
+    source = rtc.AudioSource(48000, 1)
+    try:
+        await room.local_participant.publish_track(rtc.LocalAudioTrack.create_audio_track("a", source))
+        # The server names the connection's type when it says that the participant is active.
+        await eventually(lambda: '"connectionType"' in own_livekit_server.log_path.read_text(), "a connection type")
+    finally:
+        await room.disconnect()
+        await source.aclose()
+    assert '"connectionType": "udp"' in own_livekit_server.log_path.read_text()

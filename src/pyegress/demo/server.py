@@ -223,7 +223,7 @@ class LiveKitServer:
 
     def _choose_ports(self) -> None:
         self.port, self.tcp_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
-        self.udp_port = free_port(socket.SOCK_DGRAM)
+        self.udp_port, self.stun_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
 
     def _config(self) -> dict[str, Any]:
         config: dict[str, Any] = {
@@ -239,8 +239,9 @@ class LiveKitServer:
                 # Works on a machine that has nothing but loopback.
                 "enable_loopback_candidate": True,
                 "ips": {"includes": [f"{self.node_ip}/32"]},
-                # Without an entry clients are sent to public STUN servers. Nobody answers here, as behind a firewall.
-                "stun_servers": [f"{self.node_ip}:{self.udp_port}"],
+                # Without an entry clients are sent to public STUN servers. Nobody answers at this one, as behind a
+                # firewall. It must not be the media port: a plain STUN request there spoils the sender's ICE.
+                "stun_servers": [f"{self.node_ip}:{self.stun_port}"],
             },
             "room": {"enable_remote_unmute": True},
         }
