@@ -43,7 +43,8 @@ TCP_DELAY = 1.0
 #: Seconds for TURN and STUN servers to answer before end-of-candidates is signalled.
 GATHER_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
-_MAX_REMOTE_CANDIDATES = 256
+#: aioice sorts all pairs with each candidate; no server has so many addresses.
+_MAX_REMOTE_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
