@@ -69,7 +69,13 @@ class FragmentedMp4Muxer:
         for hole, length in zip(holes, lengths, strict=True):
             struct.pack_into(">i", moof, hole, offset)
             offset += length
-        self._file.append(b"".join((moof, (8 + sum(lengths)).to_bytes(4, "big"), b"mdat", *data)))
+        # Players give up on a file with a torn `moof`. So the piece lands as one `free` box, which they skip torn or
+        # whole, and becomes a fragment by its first eight bytes.
+        size = len(moof) + 8 + sum(lengths)
+        kind = moof[:8]
+        moof[:8] = struct.pack(">I4s", size, b"free")
+        at = self._file.append(b"".join((moof, (8 + sum(lengths)).to_bytes(4, "big"), b"mdat", *data)))
+        self._file.patch(at, kind)
         self._sequence += 1
 
     def widen(self, stream: int) -> None:

@@ -97,8 +97,13 @@ class _Header:
 
     def write(self, target: int) -> None:
         """Write file type, movie header and the start of the media data."""
+        waiting = bytearray()
         for part in self._parts:
-            write_all(target, memoryview(part))
+            waiting += memoryview(part).cast("B")
+            if len(waiting) >= _PIECE:
+                write_all(target, waiting)
+                waiting.clear()
+        write_all(target, waiting)
 
 
 def _nest(kind: bytes, parts: Sequence[Part]) -> list[Part]:
