@@ -14,9 +14,6 @@ from pyegress.rtp.jitter import CodecLane
 from pyegress.rtp.keyframes import KeyframePolicy
 from pyegress.rtp.nack import MissingPackets
 
-#: livekit-server ends muted tracks with black key frames of at most this size; nobody published them.
-_BLANK = 8
-
 
 @dataclass(slots=True)
 class ReceiverStats:
@@ -38,8 +35,6 @@ class ReceiverStats:
     malformed: int = 0
     #: Frames that came, wholly or in part, but could not be decoded or completed.
     frames_dropped: int = 0
-    #: Blank frames of the server, which nobody published.
-    frames_blank: int = 0
     #: Packets asked for by NACK, repetitions included.
     nacks_sent: int = 0
     plis_sent: int = 0
@@ -88,15 +83,9 @@ class FrameAssembly:
             self.on_frame_lost(arrival)
             return
         if frame is None:
-            return
+            return  # nothing that was published: parameter sets alone, or a blank frame of the server
         continuity = self._continuity
-        size = None
         if self._video:
-            size = frame.size
-            if size is not None and size[0] <= _BLANK and size[1] <= _BLANK:
-                self._stats.frames_blank += 1
-                continuity.needs_keyframe = True
-                return
             if lane is not self._lane:
                 continuity.needs_keyframe = True
             if not continuity.admit(frame):
@@ -119,7 +108,7 @@ class FrameAssembly:
                 timestamp,
                 arrival,
                 frame.keyframe,
-                size,
+                frame.size,
                 frame.duration,
                 discontinuity,
             )

@@ -6,6 +6,7 @@ is over; then the gap is given up, and with it the frames that it touches.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,6 +103,15 @@ class JitterBuffer:
         # Packets stay in order of arrival, and none behind the gap can have come before the gap was seen.
         oldest = next(iter(self._waiting.values()))
         return Monotonic(oldest.arrival + self._latency)
+
+    def holds(self, test: Callable[[Codec, bytes], bool]) -> bool:
+        """Whether a packet that is held, behind a gap or in an incomplete frame, passes `test` (codec, payload)."""
+        if self._parts and self._parts_lane is not None and test(self._parts_lane.codec, self._parts[0]):
+            return True
+        return any(
+            entry.lane is not None and entry.fragment is not None and test(entry.lane.codec, entry.fragment.payload)
+            for entry in self._waiting.values()
+        )
 
     def insert(
         self, sequence: int, timestamp: int, fragment: Fragment | None, lane: CodecLane | None, now: Monotonic

@@ -9,8 +9,8 @@ from pyegress.rtp.jitter import NEVER
 MIN_INTERVAL = 0.3
 #: Seconds between two requests at most, while nothing decodable comes.
 MAX_INTERVAL = 1.0
-#: Seconds until it is looked again whether retransmissions are under way.
-_REPAIR_PAUSE = 0.05
+#: Seconds until it is looked again whether a key frame that is coming is there.
+_PATIENCE = 0.05
 
 
 class KeyframePolicy:
@@ -53,20 +53,17 @@ class KeyframePolicy:
             self._interval = MIN_INTERVAL
         self._muted = muted
 
-    def due(self, now: Monotonic, *, repairing: bool) -> bool:
-        """Whether a PLI is to be sent now; it counts as sent if so.
+    def postpone(self, now: Monotonic) -> None:
+        """A key frame is coming, some of its packets are there: do not ask before it is complete or lost.
 
-        `repairing`: retransmissions are under way. livekit-server stops them at a PLI until it has a key frame, so a
-        request is not repeated while the answer to the former one may just be completed.
+        At a PLI livekit-server stops retransmissions until it has a key frame to forward, and it drops requests that
+        follow each other within its own throttle: asking once more could cost what is just being repaired.
         """
-        if now < self.next_due:
-            return False
-        since = now - self._last_sent
-        if repairing and since < MAX_INTERVAL:
-            self._postponed_until = Monotonic(min(now + _REPAIR_PAUSE, self._last_sent + MAX_INTERVAL))
-            return False
-        if since < 2 * MAX_INTERVAL:
+        self._postponed_until = Monotonic(now + _PATIENCE)
+
+    def sent(self, now: Monotonic) -> None:
+        """A PLI was sent."""
+        if now - self._last_sent < 2 * MAX_INTERVAL:
             # Asked again in vain: the sender may be slow, so ask less and less often.
             self._interval = min(MAX_INTERVAL, self._interval * 1.5)
         self._last_sent = now
-        return True

@@ -1,7 +1,7 @@
 """Which packets are missing, and when to ask for them (generic NACK, RFC 4585 section 6.2.1).
 
 The timers of RFC 4585 (seconds) lose a quarter of the frames at 5 % loss, so the timing is our own: soon after the gap
-is seen, then about once per round trip until the jitter buffer gives up.
+is seen, then by the round trip, until an answer would be too late for the jitter buffer.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from pyegress.rtp.jitter import NEVER
 REORDERING = 0.006
 #: Shortest pause between two requests for one packet, seconds.
 MIN_INTERVAL = 0.02
-#: Longest pause that the back-off alone leads to, seconds.
-_MAX_BACKOFF = 0.1
-#: Added to the round trip for the server's own time and the jitter of the way, seconds.
-_MARGIN = 0.01
+#: Longest pause, unless the round trip is longer. livekit-server answers for one packet three times at most, and only
+#: when 100 ms (or two round trips) are over since its last answer, or since it sent the packet first. A request that
+#: comes too soon is dropped and costs nothing, one that comes late wastes the latency: so the pace is steady.
+_MAX_INTERVAL = 0.04
+#: Beyond this round trip (seconds) the server's own pause is the shorter one: asking sooner would bring copies.
+_LONG_RTT = 0.1
 #: Requests due within this time (seconds) leave together.
 _BATCH = 0.002
 
@@ -102,13 +104,14 @@ class MissingPackets:
             return []
         asked: list[int] = []
         earliest = NEVER
-        interval = max(MIN_INTERVAL, self._rtt + _MARGIN)
+        rtt = self._rtt
+        shortest = max(MIN_INTERVAL, rtt / 2 if rtt < _LONG_RTT else rtt)
+        longest = max(shortest, _MAX_INTERVAL)
         horizon = now + _BATCH
         for sequence, missing in self._missing.items():
             if missing.due <= horizon and (missing.requests == 0 or now + self._rtt < missing.deadline):
                 asked.append(sequence)
-                # Without a round trip in the way the pauses double: the server drops requests that come too often.
-                pause = max(interval, min(_MAX_BACKOFF, MIN_INTERVAL * (1 << min(missing.requests, 8))))
+                pause = min(longest, shortest * (1 << min(missing.requests, 8)))
                 missing.requests += 1
                 missing.due = Monotonic(now + pause)
             elif missing.due <= horizon:

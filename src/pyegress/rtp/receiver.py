@@ -12,6 +12,7 @@ from pyegress.rtp.depacketizers import depacketizer_for
 from pyegress.rtp.depacketizers.base import Fragment
 from pyegress.rtp.errors import ProtocolError
 from pyegress.rtp.jitter import NEVER, CodecLane, JitterBuffer
+from pyegress.rtp.keyframe_start import starts_keyframe
 from pyegress.rtp.keyframes import KeyframePolicy
 from pyegress.rtp.nack import MissingPackets
 from pyegress.rtp.packet import RtpPacket
@@ -27,6 +28,9 @@ _DAMAGED = Fragment(b"", False, False)
 #: After so many useless packets in so many seconds, with nothing new among them, a stream was restarted.
 _STALE_PACKETS = 50
 _STALE_TIME = 1.0
+#: When this part of the latency is left, a missing packet hardly comes any more: the server has answered as often as it
+#: does at all. A key frame asked for now is there when the gap is given up, and fewer frames are lost with it.
+_DESPAIR = 0.2
 #: Sequence numbers in one NACK, so that it fits a datagram however they lie.
 _NACK_SIZE = 256
 
@@ -76,6 +80,7 @@ class TrackReceiver:
         self._stats = ReceiverStats()
         self._missing = MissingPackets(latency=latency)
         self._keyframes = KeyframePolicy(now)
+        self._despair = _DESPAIR * latency if kind is Kind.VIDEO else 0.0
         if kind is Kind.AUDIO:
             self._keyframes.satisfied()
         self._assembly = FrameAssembly(sink, kind, self._stats, self._missing, self._keyframes)
@@ -165,21 +170,31 @@ class TrackReceiver:
         feedback: list[RtcpPacket] = []
         if self._ended:
             return feedback
-        if self._jitter.deadline <= now:
+        deadline = self._jitter.deadline
+        if deadline <= now:
             self._jitter.poll(now)
+        elif self._despair and deadline - self._despair <= now:
+            self._keyframes.want(now)
         if self._missing.next_due <= now and (asked := self._missing.due(now)):
             self._stats.nacks_sent += len(asked)
             for start in range(0, len(asked), _NACK_SIZE):
                 numbers = tuple(sequence & 0xFFFF for sequence in asked[start : start + _NACK_SIZE])
                 feedback.append(GenericNack(self._sender_ssrc, self.ssrc, numbers))
-        if self._keyframes.next_due <= now and self._keyframes.due(now, repairing=len(self._missing) > 0):
-            self._stats.plis_sent += 1
-            feedback.append(PictureLossIndication(self._sender_ssrc, self.ssrc))
+        if self._keyframes.next_due <= now:
+            if self._jitter.holds(starts_keyframe):
+                self._keyframes.postpone(now)
+            else:
+                self._keyframes.sent(now)
+                self._stats.plis_sent += 1
+                feedback.append(PictureLossIndication(self._sender_ssrc, self.ssrc))
         return feedback
 
     def next_poll(self) -> Monotonic | None:
         """When `poll` has something to do next; None: only after another packet."""
-        due = min(self._jitter.deadline, self._missing.next_due, self._keyframes.next_due)
+        deadline = self._jitter.deadline
+        if self._despair and not self._keyframes.wanted:
+            deadline = Monotonic(deadline - self._despair)
+        due = min(deadline, self._missing.next_due, self._keyframes.next_due)
         return None if due == NEVER or self._ended else due
 
     def report_block(self, now: Monotonic) -> ReportBlock:
