@@ -85,8 +85,12 @@ class ReceptionStatistics:
             self._ssrc,
             fraction,
             max(-0x800000, min(0x7FFFFF, expected - self._received)),
-            max(0, self._highest) & _MASK_32,
+            self._highest_reported() & _MASK_32,
             int(self._jitter) & _MASK_32,
             self._last_report,
             delay,
         )
+
+    def _highest_reported(self) -> int:
+        """The highest number with its cycles counted from our first packet (appendix A.1), as senders expect it."""
+        return self._highest - (self._base & ~0xFFFF) if self._base >= 0 else 0
