@@ -27,7 +27,9 @@ class Connection:
     def __post_init__(self) -> None:
         if not self.url:
             raise InvalidRequest(
-                "no LiveKit server was named", field="url", remedy="Give --url or set LIVEKIT_URL, e.g. ws://localhost:7880"
+                "no LiveKit server was named",
+                field="url",
+                remedy="Give --url or set LIVEKIT_URL, e.g. ws://localhost:7880",
             )
         parts = urlsplit(self.url)
         if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
@@ -72,7 +74,9 @@ class CopyPlan:
     def __post_init__(self) -> None:
         for name, value in (("duration", self.duration), ("wait", self.wait), ("latency", self.latency)):
             if value is not None and not value > 0:
-                raise InvalidRequest(f"{name} must be more than 0 seconds", field=name, remedy="Leave it out for no limit")
+                raise InvalidRequest(
+                    f"{name} must be more than 0 seconds", field=name, remedy="Leave it out for no limit"
+                )
 
     @property
     def follows_participant(self) -> bool:

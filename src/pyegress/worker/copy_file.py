@@ -196,9 +196,7 @@ class CopyFile:
         container = Container.from_path(str(path))
         assert container is not None
         if self._thread is None:
-            self._thread = WriterThread(
-                path, container, [spec], metadata=self._metadata, on_failed=self._on_failed
-            )
+            self._thread = WriterThread(path, container, [spec], metadata=self._metadata, on_failed=self._on_failed)
         else:
             self._rewrite({}, path)
         self.path = path
@@ -245,4 +243,3 @@ class CopyFile:
             end=start + result.duration,
             warnings=tuple(warnings),
         )
-

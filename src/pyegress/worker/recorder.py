@@ -80,7 +80,9 @@ class Recorder:
             return
         if Path(plan.output).is_dir():
             raise OutputFailed(
-                f"cannot write {plan.output}: it is a folder", field="output", remedy="Add a file name, or a / at the end"
+                f"cannot write {plan.output}: it is a folder",
+                field="output",
+                remedy="Add a file name, or a / at the end",
             )
         if Container.from_path(plan.output) is not None:
             self._check_free(Path(plan.output))

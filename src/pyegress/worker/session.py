@@ -283,9 +283,7 @@ class RecordingSession:
         if now - self._begun < limit or (waiting and all(feed.is_muted for feed in waiting)):
             return None
         subscribed = [f"{feed.source} of {feed.identity!r}" for feed in waiting]
-        return _Stop(
-            EndReason.FAILURE, error=missing_error(self.plan, room.name, room.participants, subscribed, limit)
-        )
+        return _Stop(EndReason.FAILURE, error=missing_error(self.plan, room.name, room.participants, subscribed, limit))
 
     # -- the end --------------------------------------------------------------------------------------------------
 

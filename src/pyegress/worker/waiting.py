@@ -39,7 +39,7 @@ def missing_error(
     if subscribed:
         return RoomConnectionFailed(
             f"No media arrived within {waited:g} s from {', '.join(sorted(subscribed))} in room {room!r}",
-            remedy="Check that the publisher sends (the track is not paused), and that UDP from the server gets through",
+            remedy="Check that the publisher sends, and that UDP from the server gets through",
         )
     remedy = "Check the name; --wait sets how long to wait"
     match plan.selection:
@@ -47,16 +47,15 @@ def missing_error(
             what = f"Track {sid} was not published"
         case OneTrack(identity=identity, source=source):
             present = identity in participants
-            what = f"Participant {identity!r} published no {source}" if present else f"Participant {identity!r} not found"
-        case ParticipantTracks(identity=identity):
-            present = identity in participants
             what = (
-                f"Participant {identity!r} published no {' or '.join(plan.selection.sources)}"
-                if present
-                else f"Participant {identity!r} not found"
+                f"Participant {identity!r} published no {source}" if present else f"Participant {identity!r} not found"
             )
+        case ParticipantTracks(identity=identity):
+            what = _absence(identity, " or ".join(plan.selection.sources), participants)
         case TrackPair():
             what = f"No {plan.selection} was published"
         case _:
             what = "Nobody published anything"
-    return NotFound(f"{what} in room {room!r} within {waited:g} s; in the room: {seen}", field="track_id", remedy=remedy)
+    return NotFound(
+        f"{what} in room {room!r} within {waited:g} s; in the room: {seen}", field="track_id", remedy=remedy
+    )

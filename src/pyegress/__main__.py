@@ -1,0 +1,5 @@
+"""`python -m pyegress`."""
+
+from pyegress.cli.main import main
+
+main()

@@ -1,0 +1,106 @@
+"""What a recording shows while it runs: one live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TextIO
+
+from pyegress.clock import Monotonic, monotonic
+from pyegress.lifecycle.recording import RecordingState
+from pyegress.worker.progress import Progress
+
+#: Seconds between plain lines while nothing changes.
+PLAIN_INTERVAL = 10.0
+
+
+class LiveLine:
+    """Shows progress on `stream` (standard error). `quiet` shows nothing."""
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+        self._stream = stream or sys.stderr
+        self._quiet = quiet
+        self._terminal = self._stream.isatty()
+        self._shown = 0
+        self._last = ""
+        self._last_at = Monotonic(float("-inf"))
+
+    def show(self, progress: Progress) -> None:
+        """Show a snapshot."""
+        if self._quiet:
+            return
+        if self._terminal:
+            self._overwrite(describe(progress))
+            return
+        headline = _headline(progress)
+        now = monotonic()
+        if headline != self._last or now - self._last_at >= PLAIN_INTERVAL:
+            self._last, self._last_at = headline, now
+            self._stream.write(describe(progress) + "\n")
+            for line in progress.seen:
+                self._stream.write(f"  in the room: {line}\n")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the live line away."""
+        if self._terminal and self._shown:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+            self._shown = 0
+
+    def _overwrite(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns
+        if len(text) >= width:
+            text = text[: width - 2] + "…"
+        self._stream.write(f"\r\x1b[2K{text}")
+        self._stream.flush()
+        self._shown = len(text)
+
+
+def describe(progress: Progress) -> str:
+    """One line: time, tracks, bit rate, loss, size; or what is waited for and what is seen."""
+    if progress.state is RecordingState.STARTING:
+        return f"waiting for {progress.waiting_for}" if progress.waiting_for else "joining"
+    if progress.state is RecordingState.WAITING:
+        seen = f"; in the room: {'; '.join(progress.seen) or 'nobody'}"
+        return f"waiting for {progress.waiting_for}{seen}"
+    if progress.state is RecordingState.ENDING:
+        return "finishing the files"
+    tracks = ", ".join(
+        f"{track.identity}/{track.source} {track.codec}{' (muted)' if track.muted else ''}"
+        for track in progress.tracks[:4]
+    )
+    if len(progress.tracks) > 4:
+        tracks = f"{len(progress.tracks)} tracks"
+    parts = [
+        f"● {duration(progress.elapsed)}",
+        tracks or "no track now",
+        f"{progress.bitrate / 1000:.0f} kbit/s",
+        f"loss {progress.loss:.1%}",
+        size(progress.bytes_written),
+    ]
+    if progress.reconnecting:
+        parts.insert(1, "RECONNECTING")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """`h:mm:ss`."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def size(octets: int) -> str:
+    """A file size in the unit that suits it."""
+    value = float(octets)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _headline(progress: Progress) -> str:
+    """What makes a new plain line worth it."""
+    tracks = ",".join(f"{track.track_id}{track.muted}" for track in progress.tracks)
+    return f"{progress.state}{progress.waiting_for}{progress.seen}{progress.reconnecting}{tracks}"

@@ -1,0 +1,39 @@
+"""The `pyegress` command."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from pyegress.cli.record import app as record_app
+
+app = typer.Typer(
+    name="pyegress",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="LiveKit Egress in Python: record LiveKit rooms, participants and tracks.",
+)
+app.add_typer(record_app, name="record")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pyegress {version('pyegress')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,81 @@
+"""Which rooms a server has: a look before joining, because joining a room that is not there would create it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+from google.protobuf.message import DecodeError
+from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
+
+from pyegress.clock import monotonic, wall
+from pyegress.errors import EgressError, NotFound
+from pyegress.room.failures import refused, unreachable
+from pyegress.room.signal import Endpoint
+from pyegress.room.token import server_api_token
+
+#: Seconds between looks at the server while a room is waited for.
+INTERVAL = 1.0
+#: Seconds for one answer.
+TIMEOUT = 10.0
+_NAMED = 8
+
+
+async def list_rooms(url: str, api_key: str, api_secret: str) -> list[str]:
+    """The names of all rooms of the server (`RoomService.ListRooms`). Raises an EgressError."""
+    endpoint = Endpoint.parse(url)
+    token = server_api_token(api_key, api_secret, {"roomList": True}, now=wall())
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
+    address = endpoint.url("/twirp/livekit.RoomService/ListRooms", {}, http=True)
+    try:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            aiohttp.ClientSession() as session,
+            session.post(address, data=ListRoomsRequest().SerializeToString(), headers=headers) as response,
+        ):
+            body = await response.read()
+            status = response.status
+    except TimeoutError:
+        raise unreachable(str(endpoint), f"no answer in {TIMEOUT:g} s") from None
+    except aiohttp.ClientConnectorError as error:
+        raise unreachable(str(endpoint), error.os_error.strerror or str(error.os_error)) from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise unreachable(str(endpoint), str(error) or type(error).__name__) from None
+    if status != 200:
+        raise refused(status, body[:4096].decode(errors="replace"), str(endpoint), "")
+    try:
+        return sorted(room.name for room in ListRoomsResponse.FromString(body).rooms)
+    except DecodeError:
+        raise refused(status, "", str(endpoint), "") from None
+
+
+async def await_room(
+    url: str, api_key: str, api_secret: str, room: str, *, limit: float | None, on_waiting: Callable[[str], None]
+) -> None:
+    """Return once the room exists. NotFound, naming the rooms that are there, after `limit` seconds (None: no limit)."""
+    begun = monotonic()
+    while True:
+        rooms = await list_rooms(url, api_key, api_secret)
+        if room in rooms:
+            return
+        if limit is not None and monotonic() - begun >= limit:
+            raise no_such_room(Endpoint.parse(url), room, rooms, limit)
+        on_waiting(f"room {room!r} (the server has {_named(rooms)})")
+        await asyncio.sleep(min(INTERVAL, limit or INTERVAL))
+
+
+def no_such_room(endpoint: Endpoint, room: str, rooms: list[str], limit: float) -> EgressError:
+    """The error of a room that did not appear."""
+    return NotFound(
+        f"Room {room!r} does not exist at {endpoint} (waited {limit:g} s); the server has {_named(rooms)}",
+        field="room_name",
+        remedy="Check the room's name, or start recording when somebody has joined; --wait sets how long to wait",
+    )
+
+
+def _named(rooms: list[str]) -> str:
+    if not rooms:
+        return "no rooms"
+    named = ", ".join(repr(name) for name in rooms[:_NAMED])
+    return f"rooms {named}" + (f" and {len(rooms) - _NAMED} more" if len(rooms) > _NAMED else "")
