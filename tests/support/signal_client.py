@@ -28,6 +28,7 @@ class SignalClient:
         seam: DatagramSeam | None = None,
         relay_only: bool = False,
         filter_candidate: Callable[[str], bool] = lambda line: True,
+        ice_server: Callable[[IceServer], IceServer] = lambda server: server,
     ) -> None:
         self._url = url
         self._token = token
@@ -35,6 +36,7 @@ class SignalClient:
         self._seam = seam
         self._relay_only = relay_only
         self._filter = filter_candidate
+        self._ice_server = ice_server
         self._task: asyncio.Task[None] | None = None
         self._rtcp: list[bytes] = []
         self.offers: list[str] = []
@@ -54,7 +56,9 @@ class SignalClient:
         self._socket = await self._connect({})
         join = (await self._receive()).join
         self._sid = join.participant.sid
-        servers = [IceServer(url, s.username, s.credential) for s in join.ice_servers for url in s.urls]
+        servers = [
+            self._ice_server(IceServer(url, s.username, s.credential)) for s in join.ice_servers for url in s.urls
+        ]
         self.transport = MediaTransport(
             ice_servers=servers,
             on_rtp=self._on_rtp,
@@ -127,7 +131,9 @@ class SignalClient:
                 return
 
     async def _answer(self, description: Any) -> None:
-        offer = parse_offer(description.sdp)
+        lines = description.sdp.split("\r\n")
+        kept = (line for line in lines if not line.startswith("a=candidate:") or self._filter(line))
+        offer = parse_offer("\r\n".join(kept))
         credentials = await self.transport.negotiate(offer)
         sdp = build_answer(
             offer,
