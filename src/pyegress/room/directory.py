@@ -53,7 +53,7 @@ async def list_rooms(url: str, api_key: str, api_secret: str) -> list[str]:
 async def await_room(
     url: str, api_key: str, api_secret: str, room: str, *, limit: float | None, on_waiting: Callable[[str], None]
 ) -> None:
-    """Return once the room exists. NotFound, naming the rooms that are there, after `limit` seconds (None: no limit)."""
+    """Return once the room exists. NotFound, naming those that do, after `limit` seconds (None: no limit)."""
     begun = monotonic()
     while True:
         rooms = await list_rooms(url, api_key, api_secret)

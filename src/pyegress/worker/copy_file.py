@@ -40,10 +40,9 @@ class _Stream:
     #: The feed that is written now; a newer publication of the same kind takes over with its first key frame.
     current: Feed
     filler: GapFiller | None
+    #: When the last packet arrived.
+    arrival: Monotonic
     track_ids: list[str] = field(default_factory=list)
-    #: The last packet's arrival, and the first and last tick that were written.
-    arrival: Monotonic = Monotonic(0.0)
-    begins: int = 0
 
 
 class CopyFile:
@@ -190,7 +189,7 @@ class CopyFile:
             self.begun_wall = Wall(wall() - (monotonic() - frame.arrival))
             self.identity, self.name = feed.identity, feed.name
         filler = gap_filler(frame.codec) if feed.kind is Kind.AUDIO else None
-        stream = _Stream(len(self._streams), spec, feed.source, feed, filler, [feed.track_id])
+        stream = _Stream(len(self._streams), spec, feed.source, feed, filler, frame.arrival, [feed.track_id])
         self._streams[feed.kind] = stream
         path = path.absolute()
         container = Container.from_path(str(path))

@@ -46,16 +46,18 @@ def missing_error(
         case OneTrack(track_id=sid) if sid:
             what = f"Track {sid} was not published"
         case OneTrack(identity=identity, source=source):
-            present = identity in participants
-            what = (
-                f"Participant {identity!r} published no {source}" if present else f"Participant {identity!r} not found"
-            )
+            what = _absence(identity, source, participants)
         case ParticipantTracks(identity=identity):
             what = _absence(identity, " or ".join(plan.selection.sources), participants)
         case TrackPair():
             what = f"No {plan.selection} was published"
         case _:
             what = "Nobody published anything"
-    return NotFound(
-        f"{what} in room {room!r} within {waited:g} s; in the room: {seen}", field="track_id", remedy=remedy
-    )
+    message = f"{what} in room {room!r} within {waited:g} s; in the room: {seen}"
+    return NotFound(message, field="track_id", remedy=remedy)
+
+
+def _absence(identity: str, sources: str, participants: Mapping[str, Participant]) -> str:
+    if identity in participants:
+        return f"Participant {identity!r} published no {sources}"
+    return f"Participant {identity!r} not found"
