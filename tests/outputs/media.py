@@ -28,7 +28,7 @@ FPS = 25
 STEP = 90_000 // FPS
 
 _ENCODERS: dict[Codec, tuple[str, dict[str, str]]] = {
-    Codec.H264: ("libx264", {"preset": "ultrafast", "tune": "zerolatency", "x264-params": "log-level=-1"}),
+    Codec.H264: ("libx264", {"preset": "ultrafast", "tune": "zerolatency"}),
     Codec.H265: (
         "libx265",
         {"preset": "ultrafast", "x265-params": "bframes=0:repeat-headers=1:log-level=-1:pools=none:frame-threads=1"},
