@@ -344,9 +344,9 @@ async def test_garbage_is_counted_and_harmless() -> None:
 async def test_close_is_idempotent_and_silences() -> None:
     async with connected() as (receiver, peer):
         peer.send_rtp(5)
-        await asyncio.gather(receiver.transport.aclose(), receiver.transport.aclose())
         await receiver.transport.aclose()
         assert receiver.rtp == []
+        await asyncio.gather(receiver.transport.aclose(), receiver.transport.aclose())
         assert receiver.states[-1] is TransportState.CLOSED
         receiver.transport.send_rtcp(b"\x80\xc9\x00\x01\x00\x00\x00\x01")
         receiver.transport.add_remote_candidate("candidate:1 1 udp 1 127.0.0.1 1 typ host")
@@ -365,7 +365,8 @@ async def test_cancelled_close_leaves_nothing(turns: int) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
         closing.cancel()
-        await asyncio.wait([closing])
+        # A second close waits for what the first one began.
+        await asyncio.gather(closing, receiver.transport.aclose(), return_exceptions=True)
 
 
 async def test_waiting_ends_when_closed() -> None:

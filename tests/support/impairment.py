@@ -59,8 +59,10 @@ class _Direction:
             self.tally.dropped += 1
             return
         self.tally.passed += 1
-        # Timers that are due at the same moment have no order of their own.
-        due = max(self.due + 1e-6, loop.time() + how.delay + jitter * how.jitter)
+        now = loop.time()
+        due = now + how.delay + jitter * how.jitter
+        if self.due > now:  # Timers that are due at the same moment have no order of their own.
+            due = max(due, self.due + 1e-6)
         if reordered < how.reorder:
             self.tally.reordered += 1
             due += how.reorder_by
