@@ -163,10 +163,14 @@ class Writes:
 
         monkeypatch.setattr(os, "pwrite", pwrite)
 
-    def replay(self, path: Path, count: int, torn: int) -> None:
-        """The file after `count` calls and `torn` bytes of the next one."""
+    def replay(self, path: Path, count: int, part: float) -> None:
+        """The file after `count` calls and a part of the next one, if that one appends.
+
+        Patches are a few bytes in place, which the kernel copies at once.
+        """
         content = bytearray()
         for number, (offset, data) in enumerate(self.calls[: count + 1]):
+            torn = int(part * len(data)) if offset == len(content) else 0
             piece = data[:torn] if number == count else data
             content[offset : offset + len(piece)] = piece
         path.write_bytes(content)
@@ -197,8 +201,7 @@ def test_a_torn_write_leaves_everything_before_it(
     begin = next(done for done, counts in flushed if all(counts))
     for _ in range(25):
         count = chance.randrange(begin, len(writes.calls))
-        data = writes.calls[count][1]
-        writes.replay(copy, count, chance.randrange(len(data)) if len(data) > 16 else 0)
+        writes.replay(copy, count, chance.random())
         known = max((counts for done, counts in flushed if done <= count), key=sum)
         back = read_back(copy)
         for frames, track, least in zip(streams, back.tracks, known, strict=True):
