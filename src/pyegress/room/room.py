@@ -412,7 +412,6 @@ class Room:
         """Close what is open. Bounded, because each part is."""
         if self._reader is not None:
             self._reader.cancel()
-            self._tasks.add(self._reader)
         if self._signal is not None:
             self._spawn(self._signal.aclose(farewell), "close signalling")
         if self._session is not None:
@@ -420,12 +419,12 @@ class Room:
         self._subscriber.close()
         self._session = self._signal = self._reader = None
         while self._tasks:
-            await asyncio.wait(set(self._tasks))
+            await asyncio.wait(tuple(self._tasks))
 
     # What comes in
 
     def _read(self, signal: SignalConnection) -> None:
-        self._reader = asyncio.create_task(self._serve(signal), name="signal reader")
+        self._reader = self._spawn(self._serve(signal), "signal reader")
 
     async def _serve(self, signal: SignalConnection) -> None:
         try:

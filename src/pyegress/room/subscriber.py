@@ -300,7 +300,8 @@ class Subscriber:
         for receiver in self._receivers():
             if rtt is not None:
                 receiver.set_rtt(rtt)
-            blocks.append(receiver.report_block(now))
+            if receiver.stats.packets:
+                blocks.append(receiver.report_block(now))
         packets: list[RtcpPacket] = [
             ReceiverReport(self._ssrc, tuple(blocks[start : start + _MAX_BLOCKS]))
             for start in range(0, max(1, len(blocks)), _MAX_BLOCKS)
