@@ -18,32 +18,29 @@ class KeyframePolicy:
 
     def __init__(self, now: Monotonic) -> None:
         self._wanted_at = now
-        self._last_sent = Monotonic(-MAX_INTERVAL + now)
+        self._last_sent = Monotonic(now - MAX_INTERVAL)
         self._postponed_until = now
         self._interval = MIN_INTERVAL
         self._muted = False
+        #: When a PLI is due; NEVER while none is.
+        self.next_due = now
 
     @property
     def wanted(self) -> bool:
         """A key frame is needed, asked for or not."""
         return self._wanted_at < NEVER
 
-    @property
-    def next_due(self) -> Monotonic:
-        """When a PLI is due; NEVER while none is."""
-        if self._muted or self._wanted_at == NEVER:
-            return NEVER
-        return max(self._wanted_at, Monotonic(self._last_sent + self._interval), self._postponed_until)
-
     def want(self, now: Monotonic) -> None:
         """Nothing can be decoded from here on without a key frame."""
         if self._wanted_at == NEVER:
             self._wanted_at = now
             self._interval = MIN_INTERVAL
+            self._schedule()
 
     def satisfied(self) -> None:
         """A frame that can be decoded came."""
-        self._wanted_at = NEVER
+        if self._wanted_at != NEVER:
+            self._wanted_at = self.next_due = NEVER
 
     def set_muted(self, muted: bool, now: Monotonic) -> None:
         """While muted nobody sends pictures. After it a key frame is asked for if nothing decodable comes by itself."""
@@ -52,6 +49,7 @@ class KeyframePolicy:
             self._wanted_at = Monotonic(now + MIN_INTERVAL)
             self._interval = MIN_INTERVAL
         self._muted = muted
+        self._schedule()
 
     def postpone(self, now: Monotonic) -> None:
         """A key frame is coming, some of its packets are there: do not ask before it is complete or lost.
@@ -60,6 +58,7 @@ class KeyframePolicy:
         follow each other within its own throttle: asking once more could cost what is just being repaired.
         """
         self._postponed_until = Monotonic(now + _PATIENCE)
+        self._schedule()
 
     def sent(self, now: Monotonic) -> None:
         """A PLI was sent."""
@@ -67,3 +66,10 @@ class KeyframePolicy:
             # Asked again in vain: the sender may be slow, so ask less and less often.
             self._interval = min(MAX_INTERVAL, self._interval * 1.5)
         self._last_sent = now
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._muted or self._wanted_at == NEVER:
+            self.next_due = NEVER
+        else:
+            self.next_due = max(self._wanted_at, Monotonic(self._last_sent + self._interval), self._postponed_until)

@@ -41,7 +41,8 @@ class MissingPackets:
         self._max_missing = max_missing
         self._missing: dict[int, _Missing] = {}
         self._given_up: dict[int, None] = {}
-        self._next_due = NEVER
+        #: When `due` has something to ask for; NEVER if nothing is missing.
+        self.next_due = NEVER
         self._rtt = 0.0
 
     def __len__(self) -> int:
@@ -51,11 +52,6 @@ class MissingPackets:
         """Round-trip time to the server, seconds."""
         self._rtt = max(0.0, rtt)
 
-    @property
-    def next_due(self) -> Monotonic:
-        """When `due` has something to ask for; NEVER if nothing is missing."""
-        return self._next_due
-
     def add(self, first: int, last: int, now: Monotonic) -> None:
         """The packets from `first` to `last` were skipped by a later one at `now`."""
         due = Monotonic(now + REORDERING)
@@ -64,13 +60,13 @@ class MissingPackets:
             if len(self._missing) >= self._max_missing:
                 break
             self._missing[sequence] = _Missing(deadline, due)
-        self._next_due = min(self._next_due, due)
+        self.next_due = min(self.next_due, due)
 
     def remove(self, sequence: int) -> bool:
         """The packet came. True if it had been asked for."""
         missing = self._missing.pop(sequence, None)
         if not self._missing:
-            self._next_due = NEVER
+            self.next_due = NEVER
         return missing is not None and missing.requests > 0
 
     def give_up(self, first: int, count: int) -> None:
@@ -79,7 +75,7 @@ class MissingPackets:
         for number in [number for number in self._missing if number < following]:
             del self._missing[number]
         if not self._missing:
-            self._next_due = NEVER
+            self.next_due = NEVER
         for number in range(max(first, following - self._max_missing), following):
             self._given_up[number] = None
         while len(self._given_up) > self._max_missing:
@@ -96,11 +92,11 @@ class MissingPackets:
         """Another line of sequence numbers begins."""
         self._missing.clear()
         self._given_up.clear()
-        self._next_due = NEVER
+        self.next_due = NEVER
 
     def due(self, now: Monotonic) -> list[int]:
         """The packets to ask for now, in order of sequence."""
-        if now < self._next_due:
+        if now < self.next_due:
             return []
         asked: list[int] = []
         earliest = NEVER
@@ -118,6 +114,6 @@ class MissingPackets:
                 missing.due = NEVER  # an answer would come too late
             if missing.due < earliest:
                 earliest = missing.due
-        self._next_due = earliest
+        self.next_due = earliest
         asked.sort()
         return asked

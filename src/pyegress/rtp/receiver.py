@@ -191,11 +191,14 @@ class TrackReceiver:
 
     def next_poll(self) -> Monotonic | None:
         """When `poll` has something to do next; None: only after another packet."""
-        deadline = self._jitter.deadline
-        if self._despair and not self._keyframes.wanted:
-            deadline = Monotonic(deadline - self._despair)
-        due = min(deadline, self._missing.next_due, self._keyframes.next_due)
-        return None if due == NEVER or self._ended else due
+        if self._ended:
+            return None
+        due = min(self._missing.next_due, self._keyframes.next_due)
+        if (deadline := self._jitter.deadline) is not NEVER:
+            if self._despair and not self._keyframes.wanted:
+                deadline = Monotonic(deadline - self._despair)
+            due = min(due, deadline)
+        return None if due == NEVER else due
 
     def report_block(self, now: Monotonic) -> ReportBlock:
         """The block about this stream for the next receiver report."""
