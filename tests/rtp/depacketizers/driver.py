@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pyegress.codecs import Codec
 from pyegress.rtp.depacketizers import AssembledFrame, Depacketizer
@@ -31,3 +31,26 @@ def received(depacketizer: Depacketizer, payloads: Sequence[bytes]) -> Assembled
     frame = receive(depacketizer, payloads)
     assert frame is not None
     return frame
+
+
+def received_in_order(
+    depacketizer: Depacketizer, packets: Iterable[tuple[bytes, bool, int]]
+) -> list[tuple[int, AssembledFrame]]:
+    """The frames of packets (payload, marker, timestamp) that came in order and without loss, with their timestamps."""
+    frames: list[tuple[int, AssembledFrame]] = []
+    parts: list[bytes] = []
+    began = 0
+    for payload, marker, timestamp in packets:
+        fragment = depacketizer.inspect(payload, marker)
+        if not parts:
+            assert fragment.starts_frame
+            began = timestamp
+        assert timestamp == began
+        parts.append(fragment.payload)
+        if fragment.ends_frame:
+            frame = depacketizer.assemble(parts)
+            if frame is not None:
+                frames.append((timestamp, frame))
+            parts = []
+    assert not parts
+    return frames
