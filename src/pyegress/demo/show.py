@@ -1,0 +1,130 @@
+"""The demo: a real livekit-server, three participants, their recordings, and what is in them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+import pyegress
+from pyegress.clock import wall
+from pyegress.codecs import Codec
+from pyegress.demo.inspection import Inspection, inspect, write_contact_sheet
+from pyegress.demo.publishers import Content, DemoParticipant
+from pyegress.demo.server import LiveKitServer
+
+ROOM = "demo"
+#: H.264 comes pre-encoded: the rtc SDK's own encoder for it writes to stderr.
+CAST = {
+    "alice": Content(participant=1, codec=Codec.VP8),
+    "bob": Content(participant=2, codec=Codec.H264, encoded=True, bitrate=350_000, clip_seconds=20, gop=1, phases=2),
+    "carol": Content(participant=3, codec=Codec.VP9),
+}
+
+
+async def run_demo(*, duration: float = 15.0, output: Path = Path("recordings"), console: Console | None = None) -> int:
+    """Record the demo's participants for `duration` seconds into a new folder in `output`; gives an exit code.
+
+    Whatever was started is stopped at the end, also when the task is cancelled.
+    """
+    console = console or Console()
+    # The SDK warns of handles that it released itself.
+    logging.getLogger("livekit").setLevel(logging.ERROR)
+    started = datetime.fromtimestamp(wall(), UTC)
+    folder = output / f"demo-{started:%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="pyegress-demo-") as scratch:
+        async with AsyncExitStack() as stack:
+            console.print("Starting livekit-server ...")
+            server = stack.enter_context(LiveKitServer(Path(scratch)))
+            console.print(f"  {server.url}")
+            console.print("Three participants join the room and publish ...")
+            for name, content in CAST.items():
+                await stack.enter_async_context(_participant(server, name, content))
+                console.print(f"  {name}: {content.codec.label} {content.size[0]}x{content.size[1]} and Opus")
+            results = await _record(server, folder, duration, console)
+    failed = _print_failures(results, console)
+    paths = [file.path for result in results.values() for file in result.files]
+    console.print("Decoding what was recorded ...")
+    inspections = [await asyncio.to_thread(inspect, path) for path in paths]
+    _print_table(inspections, console)
+    sheet = folder / "contact-sheet.png"
+    await asyncio.to_thread(write_contact_sheet, inspections, sheet)
+    console.print(f"\nFiles and contact sheet: {folder.resolve()}/", soft_wrap=True)
+    console.print(f"  {' '.join(path.name for path in [*paths, sheet])}", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _participant(server: LiveKitServer, name: str, content: Content) -> DemoParticipant:
+    return DemoParticipant(server.url, server.token(name, ROOM), name, content)
+
+
+async def _record(
+    server: LiveKitServer, folder: Path, duration: float, console: Console
+) -> dict[str, pyegress.RecordingResult]:
+    async with AsyncExitStack() as stack:
+        recordings = {
+            name: await stack.enter_async_context(
+                pyegress.record_participant(
+                    room=ROOM,
+                    identity=name,
+                    output=folder / name,
+                    url=server.url,
+                    api_key=server.api_key,
+                    api_secret=server.api_secret,
+                    duration=duration,
+                    wait=30.0,
+                )
+            )
+            for name in CAST
+        }
+        columns = (TextColumn("Recording {task.description:<6}"), BarColumn(), TextColumn("{task.fields[state]}"))
+        with Progress(*columns, console=console) as bars:
+            watchers = [_watch(name, recording, bars, duration) for name, recording in recordings.items()]
+            await asyncio.gather(*watchers)
+        return {name: await recording.wait() for name, recording in recordings.items()}
+
+
+async def _watch(name: str, recording: pyegress.Recording, bars: Progress, duration: float) -> None:
+    bar = bars.add_task(name, total=duration, state="joining")
+    async for progress in recording.progress():
+        state = (
+            f"{progress.elapsed:4.1f} s  {progress.bytes_written / 1000:6.0f} kB  {progress.bitrate / 1000:4.0f} kbit/s"
+        )
+        bars.update(bar, completed=progress.elapsed, state=progress.waiting_for or state)
+    bars.update(bar, completed=duration)
+
+
+def _print_failures(results: dict[str, pyegress.RecordingResult], console: Console) -> bool:
+    failed = False
+    for name, result in results.items():
+        if result.error is not None or not result.files:
+            failed = True
+            console.print(f"{name}: {result.error or 'nothing was recorded'}", style="red", soft_wrap=True)
+    return failed
+
+
+def _print_table(inspections: Sequence[Inspection], console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("file", "duration", "codecs", "resolution", "frames", "missing", "size"):
+        table.add_column(heading, justify="left" if heading in ("file", "codecs") else "right")
+    for one in inspections:
+        size = f"{one.size[0]}x{one.size[1]}" if one.size else "-"
+        table.add_row(
+            one.path.name,
+            f"{one.duration:.2f} s",
+            " + ".join(one.codecs),
+            size,
+            str(one.pictures),
+            str(one.missing),
+            f"{one.path.stat().st_size / 1000:.0f} kB",
+        )
+    console.print(table, soft_wrap=True)
