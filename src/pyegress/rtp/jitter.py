@@ -121,10 +121,9 @@ class JitterBuffer:
         A `lane` of None with a fragment marks a damaged packet: its frame is lost. False for a duplicate or a packet
         that came after its gap was given up.
         """
-        if sequence != self._next:
+        if sequence != self._next or self._opening:
             return self._insert_apart(sequence, timestamp, fragment, lane, now)
         self._next = sequence + 1
-        self._opening = False
         if fragment is not None:
             self._consume(timestamp, fragment, lane, now, now)
         if self._waiting:
@@ -153,19 +152,15 @@ class JitterBuffer:
     def _insert_apart(
         self, sequence: int, timestamp: int, fragment: Fragment | None, lane: CodecLane | None, now: Monotonic
     ) -> bool:
-        if self._next < 0:
+        if self._next < 0 or (self._opening and self._next - _OPENING_WINDOW <= sequence <= self._next):
             if fragment is None or fragment.starts_frame:
                 self._next = sequence
+                self._opening = False
                 return self.insert(sequence, timestamp, fragment, lane, now)
             # A forwarded stream opens with padding or with the start of a frame, so one packet at least is on its way.
             self._next = sequence - 1
         elif sequence < self._next:
-            if not self._opening or sequence < self._next - _OPENING_WINDOW:
-                return False
-            starts = fragment is None or fragment.starts_frame
-            self._next = sequence if starts else sequence - 1
-            if starts:
-                return self.insert(sequence, timestamp, fragment, lane, now)
+            return False
         elif sequence in self._waiting:
             return False
         self._waiting[sequence] = _Waiting(timestamp, fragment, lane, now)

@@ -1,0 +1,106 @@
+"""RTP time to the sender's wall clock."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from pyegress.clock import Wall
+from pyegress.codecs import Kind
+from pyegress.rtp.sender_report import SenderClock
+
+pytestmark = pytest.mark.unit
+
+EPOCH = 1_760_000_000.0
+BASE = 7_000_000_000
+
+
+def report(clock: SenderClock, rate: int, seconds: float, error: float = 0.0, drift: float = 0.0) -> None:
+    """A report at `seconds`, wrong by `error`; the RTP clock is fast by `drift`."""
+    clock.add(Wall(EPOCH + seconds + error), BASE + round(seconds * (1 + drift) * rate))
+
+
+def test_nothing_is_known_before_the_first_report_and_all_with_it() -> None:
+    clock = SenderClock(90_000, Kind.VIDEO)
+    assert clock.wall_of(BASE) is None
+    assert clock.timestamp_of(Wall(EPOCH)) is None
+    report(clock, 90_000, 0.0)
+    assert clock.reports == 1
+    assert clock.wall_of(BASE + 90_000) == pytest.approx(EPOCH + 1.0, abs=1e-6)
+    assert clock.wall_of(BASE - 9_000) == pytest.approx(EPOCH - 0.1, abs=1e-6)
+    assert clock.timestamp_of(Wall(EPOCH + 1.0)) == BASE + 90_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "wander", "within"),
+    [(Kind.VIDEO, 90_000, 0.001, 0.001), (Kind.AUDIO, 48_000, 0.011, 0.006)],
+)
+def test_the_wandering_of_reports_is_smoothed(kind: Kind, rate: int, wander: float, within: float) -> None:
+    random = Random(1)
+    clock = SenderClock(rate, kind)
+    errors = []
+    previous = 0.0
+    steps = []
+    for number in range(400):
+        seconds = number * 3.0
+        report(clock, rate, seconds, random.uniform(-wander, wander))
+        wall = clock.wall_of(BASE + round(seconds * rate))
+        assert wall is not None
+        if number >= 10:
+            errors.append(abs(wall - EPOCH - seconds))
+            steps.append(abs(wall - EPOCH - seconds - previous))
+        previous = wall - EPOCH - seconds
+    assert max(errors) <= within
+    assert max(steps) <= wander / 2, "the mapping moves by less than the reports do"
+
+
+@pytest.mark.parametrize(("kind", "rate"), [(Kind.VIDEO, 90_000), (Kind.AUDIO, 48_000)])
+def test_drift_is_followed(kind: Kind, rate: int) -> None:
+    clock = SenderClock(rate, kind)
+    for number in range(1200):
+        report(clock, rate, number * 3.0, drift=100e-6)
+    wall = clock.wall_of(BASE + round(1199 * 3.0 * (1 + 100e-6) * rate))
+    assert wall is not None
+    assert abs(wall - EPOCH - 1199 * 3.0) <= 0.005
+
+
+@pytest.mark.parametrize(("kind", "rate"), [(Kind.VIDEO, 90_000), (Kind.AUDIO, 48_000)])
+def test_one_wrong_report_is_ignored(kind: Kind, rate: int) -> None:
+    clock = SenderClock(rate, kind)
+    for number in range(10):
+        report(clock, rate, number * 3.0)
+    report(clock, rate, 30.0, error=-4.0)
+    assert clock.wall_of(BASE) == pytest.approx(EPOCH, abs=1e-6)
+    report(clock, rate, 33.0)
+    report(clock, rate, 36.0, error=2.0)
+    assert clock.wall_of(BASE) == pytest.approx(EPOCH, abs=1e-6)
+    assert clock.reports == 13
+
+
+@pytest.mark.parametrize(("kind", "rate"), [(Kind.VIDEO, 90_000), (Kind.AUDIO, 48_000)])
+def test_a_step_of_the_clock_is_followed_with_the_second_report(kind: Kind, rate: int) -> None:
+    clock = SenderClock(rate, kind)
+    for number in range(10):
+        report(clock, rate, number * 3.0)
+    report(clock, rate, 30.0, error=5.0)
+    report(clock, rate, 33.0, error=5.004)
+    assert clock.wall_of(BASE) == pytest.approx(EPOCH + 5.002, abs=1e-4)
+
+
+def test_a_wrong_first_report_is_outvoted() -> None:
+    clock = SenderClock(90_000, Kind.VIDEO)
+    report(clock, 90_000, 0.0, error=-1.0)
+    report(clock, 90_000, 3.0)
+    report(clock, 90_000, 6.0)
+    assert clock.wall_of(BASE) == pytest.approx(EPOCH, abs=1e-6)
+
+
+def test_a_new_line_of_timestamps_begins_anew() -> None:
+    clock = SenderClock(90_000, Kind.VIDEO)
+    report(clock, 90_000, 0.0)
+    clock.reset()
+    assert clock.wall_of(BASE) is None
+    clock.add(Wall(EPOCH + 10), 5 * BASE)
+    assert clock.wall_of(5 * BASE) == EPOCH + 10
+    assert clock.reports == 2
