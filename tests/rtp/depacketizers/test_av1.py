@@ -122,6 +122,7 @@ _PACKETS = packetizers.av1([SEQUENCE, KEY], 60)
         pytest.param([b"\x30\x02\x30\x10"], id="av1_two_elements_fewer_than_counted"),
         pytest.param([b"\x10\xb0\x00"], id="av1_obu_forbidden_bit"),
         pytest.param([b"\x10\x32\x09\x10"], id="av1_obu_longer_than_element"),
+        pytest.param([b"\x00" + b"\x02\x28\x01" * 400] * 25, id="av1_ten_thousand_obus"),
         pytest.param([b"\x10" + SEQUENCE[:6]], id="av1_sequence_header_truncated"),
         pytest.param([b"\x20" + leb128(len(SEQUENCE)) + SEQUENCE + b"\x30"], id="av1_frame_without_header"),
     ],

@@ -161,6 +161,7 @@ _STAP_A = packetizers.h264([SPS, PPS], 1200)[0]
         pytest.param([_STAP_A + b"\x00", IDR], id="h264_stap_a_half_a_size"),
         pytest.param([_STAP_A + b"\x00\x00", IDR], id="h264_stap_a_empty_nal"),
         pytest.param([b"\x78\x00\x02\x7c\x85", IDR], id="h264_stap_a_of_fu_a"),
+        pytest.param([_STAP_A] * 5000, id="h264_ten_thousand_nal_units"),
         pytest.param([SPS[:6], PPS, IDR], id="h264_sps_truncated"),
         pytest.param([bytes(255)], id="h264_server_padding_left_in"),
     ],

@@ -145,6 +145,7 @@ _AGGREGATION = packetizers.h265([VPS, SPS], 1200)[0]
         pytest.param([_AGGREGATION + b"\x00\x00", IDR], id="h265_aggregation_empty_nal"),
         pytest.param([_AGGREGATION + b"\x00\x01\x40", IDR], id="h265_aggregation_nal_header_truncated"),
         pytest.param([b"\x60\x01\x00\x03\x62\x01\x93", IDR], id="h265_aggregation_of_fragmentation"),
+        pytest.param([_AGGREGATION] * 5000, id="h265_ten_thousand_nal_units"),
         pytest.param([VPS, SPS[:12], PPS, IDR], id="h265_sps_truncated"),
     ],
 )

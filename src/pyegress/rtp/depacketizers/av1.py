@@ -12,7 +12,7 @@ from pyegress.rtp.av1_headers import (
     starts_with_shown_key_frame,
 )
 from pyegress.rtp.bitstream import read_leb128
-from pyegress.rtp.depacketizers.base import AssembledFrame, Fragment
+from pyegress.rtp.depacketizers.base import MAX_UNITS, AssembledFrame, Fragment
 from pyegress.rtp.errors import ProtocolError
 
 # Aggregation header (section 4.4).
@@ -55,6 +55,8 @@ class Av1Depacketizer:
                 elements.append(b"".join(pieces))
                 elements += here[1:-1]
                 pieces = [here[-1]]
+            if len(elements) > MAX_UNITS:
+                raise ProtocolError("AV1 temporal unit has too many OBUs")
             if not continued:
                 elements.append(b"".join(pieces))
                 pieces = []

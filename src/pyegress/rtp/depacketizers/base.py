@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+#: NAL units or OBUs in one frame. Real frames stay far below; more would only cost the receiver time.
+MAX_UNITS = 8192
+
 
 class Fragment(NamedTuple):
     """What one packet's payload says about its frame, computed once at arrival.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyegress.rtp.depacketizers.base import AssembledFrame, Fragment
+from pyegress.rtp.depacketizers.base import MAX_UNITS, AssembledFrame, Fragment
 from pyegress.rtp.depacketizers.nal_units import HeldNals, aggregated, annexb
 from pyegress.rtp.errors import ProtocolError
 from pyegress.rtp.parameter_sets import read_h264_sps
@@ -65,6 +65,8 @@ class H264Depacketizer:
                     fragments = []
             elif kind == STAP_A:
                 nals += aggregated(payload, 1)
+                if len(nals) > MAX_UNITS:
+                    raise ProtocolError("H.264 access unit has too many NAL units")
             else:
                 nals.append(payload)
         if fragments or not nals:
