@@ -10,7 +10,8 @@ from aioice import Candidate, Connection
 
 from pyegress.clock import Monotonic
 from pyegress.room import ice, paths
-from pyegress.room.ice import AgentOwner, IceAgent, IceServer, IceUrl, IceUrlError, parse_ice_url
+from pyegress.room.ice import AgentOwner, IceAgent
+from pyegress.room.ice_servers import IceServer, IceUrl, IceUrlError, parse_ice_url
 from pyegress.room.paths import DatagramSeam
 from pyegress.room.srtp import ReceiveBuffer
 from tests.support.impairment import Impairment, SeededImpairment

@@ -17,8 +17,9 @@ from aioice import Connection
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.room import paths
-from pyegress.room.paths import Address, DatagramSeam, Path, kernel_drops, open_tcp_path, open_udp_path
+from pyegress.room.paths import Address, DatagramSeam, Path, kernel_drops, open_udp_path
 from pyegress.room.srtp import ReceiveBuffer
+from pyegress.room.tcp_path import open_tcp_path
 from tests.support.impairment import Impairment, SeededImpairment
 from tests.support.waiting import eventually
 
@@ -273,7 +274,7 @@ async def test_the_seam_lies_on_the_tcp_path() -> None:
 
 
 async def test_the_internals_that_we_use_are_there() -> None:
-    """aioice is pinned; whoever moves the pin reads room/paths.py and room/ice.py again."""
+    """aioice is pinned; whoever moves the pin reads room/*path*.py, ice_connection.py and ice.py again."""
     assert version("aioice") == "0.13.0"
     connection = receiver()
     for name in (

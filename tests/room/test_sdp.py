@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyegress.codecs import Codec
-from pyegress.room.sdp import ABS_CAPTURE_TIME, SdpError, build_answer, parse_offer
+from pyegress.room.answer import ABS_CAPTURE_TIME, build_answer
+from pyegress.room.sdp import SdpError, parse_offer
 
 pytestmark = pytest.mark.wire
 

@@ -10,9 +10,9 @@ import pytest
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import RoomConnectionFailed
-from pyegress.room import ice, transport
+from pyegress.room import ice_connection, transport
 from pyegress.room.sdp import parse_offer
-from pyegress.room.transport import IceServer, MediaTransport, TransportState
+from pyegress.room.transport import IceCredentials, IceServer, MediaTransport, TransportState
 from tests.room.media_peer import MediaPeer
 from tests.support.impairment import Impairment, SeededImpairment
 from tests.support.leaks import Snapshot, wait_for_no_leaks
@@ -131,7 +131,7 @@ async def test_candidates_of_the_server_may_come_by_trickle(early: bool) -> None
                 receiver.transport.add_remote_candidate(f"{line} ufrag another")
         credentials = await receiver.transport.negotiate(offer)
         # Without our candidates the server can only wait for our checks.
-        await peer.accept(ice.IceCredentials(credentials.ufrag, credentials.pwd), receiver.transport.fingerprint)
+        await peer.accept(IceCredentials(credentials.ufrag, credentials.pwd), receiver.transport.fingerprint)
         if not early:
             for line in ("", "nonsense", "candidate:1 1 udp 1 not-an-address 1 typ host", *peer.candidates()):
                 receiver.transport.add_remote_candidate(line)
@@ -296,7 +296,7 @@ async def test_silence_disturbs_and_packets_heal(monkeypatch: pytest.MonkeyPatch
 async def test_without_consent_the_path_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "CONSENT_EXPIRY", 0.2)
     monkeypatch.setattr(transport, "_WATCH_INTERVAL", 0.02)
-    monkeypatch.setattr(ice, "CONSENT_INTERVAL", 0.02)
+    monkeypatch.setattr(ice_connection, "CONSENT_INTERVAL", 0.02)
     seam = SeededImpairment(1)
     async with connected(seam=seam) as (receiver, peer):
         await eventually(lambda: receiver.transport.rtt is not None, "a round-trip time")

@@ -12,7 +12,8 @@ import aiohttp
 from livekit.protocol import models, rtc
 
 from pyegress.clock import Monotonic
-from pyegress.room.sdp import SessionOffer, build_answer, parse_offer
+from pyegress.room.answer import build_answer
+from pyegress.room.sdp import SessionOffer, parse_offer
 from pyegress.room.transport import DatagramSeam, IceServer, MediaTransport, TransportState
 
 

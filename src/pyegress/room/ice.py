@@ -9,51 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
-import re
 import ssl
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aioice import Candidate, Connection, stun
+from aioice import Candidate, stun
 from aioice.ice import CandidatePair, get_host_addresses, relayed_candidate, server_reflexive_candidate
-from aioice.ice import StunProtocol as _StunProtocol
 
 from pyegress.clock import Monotonic, monotonic
-from pyegress.errors import EgressError
-from pyegress.room.paths import (
-    Address,
-    DatagramSeam,
-    Path,
-    RelayPath,
-    TcpPath,
-    kernel_drops,
-    open_tcp_path,
-    open_udp_path,
-)
+from pyegress.room.diagnosis import IceDiagnosis, describe
+from pyegress.room.ice_connection import IceConnection
+from pyegress.room.ice_servers import IceServer, IceUrl, parse_ice_url
+from pyegress.room.paths import Address, DatagramSeam, Path, kernel_drops, open_udp_path
+from pyegress.room.relay_path import RelayPath
 from pyegress.room.srtp import ReceiveBuffer
+from pyegress.room.tcp_path import open_tcp_path
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between consent checks (RFC 7675 section 5.1 says 5; ours measure the round trip for NACK as well).
-CONSENT_INTERVAL = 2.5
 #: UDP gets this head start before TCP candidates are tried.
 TCP_DELAY = 1.0
 #: Seconds for TURN and STUN servers to answer before end-of-candidates is signalled.
 GATHER_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 1.0
-#: aioice sorts all pairs with each candidate; no server has so many addresses.
-_MAX_REMOTE_CANDIDATES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server of the join response (`ICEServer`): one `stun:`, `turn:` or `turns:` URL each."""
-
-    url: str
-    username: str = ""
-    credential: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +49,6 @@ class IceCredentials:
 
 
 @dataclass(frozen=True, slots=True)
-class IceDiagnosis:
-    """What ICE tried and what came back, for an error that says where the way is blocked."""
-
-    local: tuple[str, ...]
-    remote: tuple[str, ...]
-    udp_checks: int
-    udp_answers: int
-    tcp_checks: int
-    tcp_answers: int
-    #: Checks of the server that reached us.
-    checks_received: int
-    #: TURN servers and TCP candidates that could not be used, with the reason.
-    refused: tuple[str, ...]
-    selected: str | None
-
-    @property
-    def udp_blocked(self) -> bool:
-        """UDP checks went out and neither an answer nor a check of the server ever came in."""
-        return self.udp_checks > 0 and self.udp_answers == 0 and self.checks_received == 0
-
-
-@dataclass(frozen=True, slots=True)
 class AgentOwner:
     """What an agent is given by the transport that owns it."""
 
@@ -102,75 +59,6 @@ class AgentOwner:
     on_selected: Callable[[IceAgent], None]
     on_candidate: Callable[[str | None], None]
     on_rtt: Callable[[float], None]
-
-
-class _Connection(Connection):
-    """aioice's connection with our consent checks, and without its data queue."""
-
-    def __init__(self, agent: IceAgent, *, controlling: bool) -> None:
-        super().__init__(ice_controlling=controlling, components=1)
-        # Host candidates are opened by the agent; `connect` wants to know that gathering has been done.
-        self._local_candidates_start = self._local_candidates_end = True
-        self._agent = agent
-
-    def add_path(self, path: Path) -> None:
-        """Add a local candidate, also while checks are running."""
-        self._protocols.append(path)
-        self._local_candidates.append(path.local_candidate)
-        if self._early_checks_done and not self._check_list_done:
-            for remote in self._remote_candidates:
-                self._pair_remote_candidate(remote)
-            self.sort_check_list()
-
-    def add_remote(self, candidate: Candidate) -> None:
-        """`add_remote_candidate` without mDNS names, which servers do not use."""
-        if not self._closing and len(self._remote_candidates) < _MAX_REMOTE_CANDIDATES:
-            self._add_remote_candidate(candidate, candidate.host)
-
-    def _pair_remote_candidate(self, remote_candidate: Candidate) -> None:
-        held = self._protocols
-        address = (remote_candidate._network_host, remote_candidate.port)
-        self._protocols = [p for p in held if not isinstance(p, TcpPath) or p.peer == address]
-        try:
-            super()._pair_remote_candidate(remote_candidate)
-        finally:
-            self._protocols = held
-
-    def request_received(self, message: stun.Message, addr: Address, protocol: _StunProtocol) -> None:
-        self._agent.checks_received += 1
-        super().request_received(message, addr, protocol)
-
-    def check_incoming(self, message: stun.Message, addr: Address, protocol: _StunProtocol) -> None:
-        super().check_incoming(message, addr, protocol)
-        if not self._nominated and isinstance(protocol, Path):
-            # A triggered check (RFC 8445 section 7.3.1.4): ours may have come before the server knew our password.
-            protocol.repeat_checks(addr)
-
-    def check_complete(self, pair: CandidatePair) -> None:
-        before = self._nominated.get(1)
-        super().check_complete(pair)
-        after = self._nominated.get(1)
-        if after is not None and after is not before:
-            self._agent.selected_pair(after)
-
-    async def query_consent(self) -> None:
-        """RFC 7675; expiry is judged by the owner from `IceAgent.consent_at`."""
-        assert self.remote_password is not None
-        key = self.remote_password.encode()
-        while pair := self._nominated.get(1):
-            request = self.build_request(pair, nominate=False)
-            with contextlib.suppress(stun.TransactionError):
-                await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=1)
-                self._agent.consent_at = monotonic()
-            await asyncio.sleep(CONSENT_INTERVAL * (0.8 + 0.4 * random.random()))
-
-    def data_received(self, data: bytes, component: int) -> None:
-        """Media never comes here: paths deliver it themselves."""
-
-    def protocol_lost(self, protocol: _StunProtocol) -> None:
-        pair = self._nominated.get(1)
-        if pair is not None and pair.protocol is protocol:
-            self._agent.lost = True
 
 
 class IceAgent:
@@ -201,7 +89,7 @@ class IceAgent:
         self._relay_only = relay_only
         self._use_loopback = use_loopback
         # The offerer controls, unless it is a lite implementation (RFC 8445 section 6.1.1).
-        self._connection = _Connection(self, controlling=remote_is_lite)
+        self._connection = IceConnection(self, controlling=remote_is_lite)
         self._connection.remote_is_lite = remote_is_lite
         self._connection.remote_username, self._connection.remote_password = remote
         self._selected: CandidatePair | None = None
@@ -263,17 +151,15 @@ class IceAgent:
     def diagnosis(self) -> IceDiagnosis:
         pair = self._selected
         return IceDiagnosis(
-            local=tuple(_describe(c) for c in self._connection.local_candidates),
-            remote=tuple(_describe(c) for c in self._connection.remote_candidates),
+            local=tuple(describe(c) for c in self._connection.local_candidates),
+            remote=tuple(describe(c) for c in self._connection.remote_candidates),
             udp_checks=self._counts[True, False],
             udp_answers=self._counts[True, True],
             tcp_checks=self._counts[False, False],
             tcp_answers=self._counts[False, True],
             checks_received=self.checks_received,
             refused=tuple(self._refused),
-            selected=None
-            if pair is None
-            else f"{_describe(pair.local_candidate)} - {_describe(pair.remote_candidate)}",
+            selected=None if pair is None else f"{describe(pair.local_candidate)} - {describe(pair.remote_candidate)}",
         )
 
     def kernel_drops(self) -> int | None:
@@ -417,40 +303,6 @@ class IceAgent:
             self._connection.add_path(path)
 
 
-@dataclass(frozen=True, slots=True)
-class IceUrl:
-    """A parsed STUN or TURN URL (RFC 7064, RFC 7065)."""
-
-    scheme: str
-    host: str
-    port: int
-    transport: str
-
-
-_ICE_URL = re.compile(
-    r"(?P<scheme>stun|turns?):(?://)?(?P<host>\[[0-9a-fA-F:.]+\]|[^:?\[\]]+)(?::(?P<port>\d{1,5}))?"
-    r"(?:\?transport=(?P<transport>udp|tcp))?",
-    re.IGNORECASE,
-)
-
-
-class IceUrlError(EgressError, ValueError):
-    """A STUN or TURN URL that cannot be used."""
-
-
-def parse_ice_url(url: str) -> IceUrl:
-    """Parse `stun:`, `turn:` or `turns:`; raises IceUrlError. TURN over DTLS does not exist here."""
-    match = _ICE_URL.fullmatch(url)
-    if match is None:
-        raise IceUrlError("The URL of an ICE server cannot be read", field=url)
-    scheme = match["scheme"].lower()
-    transport = (match["transport"] or ("tcp" if scheme == "turns" else "udp")).lower()
-    if scheme == "turns" and transport == "udp":
-        raise IceUrlError("TURN over DTLS is not supported", field=url)
-    port = int(match["port"] or (5349 if scheme == "turns" else 3478))
-    return IceUrl(scheme, match["host"].strip("[]"), port, transport)
-
-
 def _is_public_ipv4_host(candidate: Candidate) -> bool:
     host = candidate.host
     return candidate.type == "host" and candidate.transport == "udp" and ":" not in host and not host.startswith("127.")
@@ -458,8 +310,3 @@ def _is_public_ipv4_host(candidate: Candidate) -> bool:
 
 def _line(candidate: Candidate) -> str:
     return f"candidate:{candidate.to_sdp()}"
-
-
-def _describe(candidate: Candidate) -> str:
-    host = f"[{candidate.host}]" if ":" in candidate.host else candidate.host
-    return f"{candidate.transport.lower()} {host}:{candidate.port} {candidate.type}"

@@ -13,7 +13,8 @@ from livekit.protocol.rtc import SessionDescription, SignalTarget, TrickleReques
 
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError
-from pyegress.room.sdp import MediaSection, RtpMap, SessionOffer, build_answer, parse_offer, recordable
+from pyegress.room.answer import build_answer, recordable
+from pyegress.room.sdp import MediaSection, RtpMap, SessionOffer, parse_offer
 from pyegress.room.transport import IceCredentials
 from pyegress.rtp.payload_format import PayloadFormat
 
@@ -151,7 +152,13 @@ class Negotiator:
         generation = self._generation
         offer = parse_offer(description.sdp)
         credentials = await self._transport.negotiate(offer)
-        sdp = build_answer(offer, ufrag=credentials.ufrag, pwd=credentials.pwd, fingerprint=self._transport.fingerprint)
+        sdp = build_answer(
+            offer,
+            ufrag=credentials.ufrag,
+            pwd=credentials.pwd,
+            fingerprint=self._transport.fingerprint,
+            candidates=credentials.candidates,
+        )
         # `id` tells the server which of its offers is answered; without it late answers spoil newer offers.
         answer = SessionDescription(type="answer", sdp=sdp, id=description.id)
         self._on_streams(announced_streams(offer, description.mid_to_track_id))

@@ -1,4 +1,4 @@
-"""Own network paths under aioice: UDP sockets drained in bursts, framed TCP (RFC 6544), and TURN relays.
+"""Own network paths under aioice: what they have in common, and UDP sockets drained in bursts.
 
 aioice's checks, roles and consent stay its own; only its datagram path is replaced, because it spends a queue, a
 coroutine and a STUN parse on each media packet. What is used of its internals is guarded by tests/room/test_paths.py.
@@ -224,132 +224,6 @@ class UdpSocket:
             self._path.datagram_received(data, source)
 
 
-class TcpFraming(asyncio.Protocol):
-    """Datagrams with a 16-bit length on a TCP connection (RFC 4571), as ICE-TCP uses it (RFC 6544 section 10.1).
-
-    To aioice it is the datagram transport of a path with one possible peer.
-    """
-
-    def __init__(self, path: Path, owner: PathOwner, peer: Address) -> None:
-        self._path = path
-        self._owner = owner
-        self._peer = peer
-        self._buffer = bytearray()
-        self._tcp: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._tcp = cast(asyncio.Transport, transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._tcp = None
-        self._path.connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        while len(buffer) - start >= 2:
-            size = int.from_bytes(buffer[start : start + 2], "big")
-            if len(buffer) - start - 2 < size:
-                break
-            self._inbound(bytes(buffer[start + 2 : start + 2 + size]))
-            start += 2 + size
-        del buffer[:start]
-
-    def _inbound(self, data: bytes) -> None:
-        if self._owner.seam is None:
-            self._deliver(data)
-        else:
-            self._owner.seam.inbound(data, self._deliver)
-
-    def _deliver(self, data: bytes) -> None:
-        if self._tcp is not None:
-            self._path.datagram_received(data, self._peer)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._tcp.get_extra_info(name, default) if self._tcp is not None else default
-
-    def sendto(self, data: bytes, addr: Address) -> None:
-        if addr == self._peer:
-            if self._owner.seam is None:
-                self._write(data)
-            else:
-                self._owner.seam.outbound(data, self._write)
-
-    def _write(self, data: bytes) -> None:
-        # A peer that reads nothing must not fill our memory: what does not fit is lost, as with UDP.
-        if self._tcp is not None and self._tcp.get_write_buffer_size() < 1 << 20:
-            self._tcp.write(len(data).to_bytes(2, "big") + data)
-
-    def is_closing(self) -> bool:
-        return self._tcp is None or self._tcp.is_closing()
-
-    def close(self) -> None:
-        if self._tcp is not None:
-            self._tcp.abort()
-
-
-class TcpPath(Path):
-    """An active TCP candidate (RFC 6544): it only ever talks to the passive candidate that it is connected to."""
-
-    udp = False
-
-    def __init__(self, owner: PathOwner, receiver: Any, peer: Address) -> None:
-        super().__init__(owner, receiver)
-        self.peer = peer
-
-
-class RelayPath(Path):
-    """A relayed candidate: aioice's TURN client is its transport."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._turn = transport._TurnTransport__inner_protocol  # type: ignore[attr-defined]
-        sock = self._turn.transport.get_extra_info("socket")
-        if sock is not None:
-            enlarge_receive_buffer(sock)
-        seam = self._owner.seam
-        super().connection_made(transport if seam is None else _SeamedTransport(transport, seam))
-
-    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        seam = self._owner.seam
-        if seam is None:
-            super().datagram_received(data, addr)
-        else:
-            seam.inbound(cast(bytes, data), partial(self._late, addr))
-
-    def _late(self, addr: tuple[Any, ...], data: bytes) -> None:
-        super().datagram_received(data, addr)
-
-    def abort(self) -> None:
-        """Give the allocation up without telling the TURN server, which then lets it expire."""
-        task = getattr(self.transport, "_TurnTransport__close_task", None)
-        for pending in (task, self._turn.refresh_task):
-            if pending is not None:
-                pending.cancel()
-        self._turn.transport.abort()
-
-
-class _SeamedTransport(asyncio.DatagramTransport):
-    """TURN's transport with the seam on its way out."""
-
-    def __init__(self, inner: Any, seam: DatagramSeam) -> None:
-        super().__init__()
-        self._inner = inner
-        self._seam = seam
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._inner.get_extra_info(name, default)
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def sendto(self, data: Any, addr: Any = None) -> None:
-        self._seam.outbound(bytes(data), lambda late: self._inner.sendto(late, addr))
-
-
 def open_udp_path(owner: PathOwner, receiver: Any, local: str) -> Path:
     """A host candidate on `local`. Raises OSError when the address cannot be bound."""
     path = Path(owner, receiver)
@@ -357,19 +231,7 @@ def open_udp_path(owner: PathOwner, receiver: Any, local: str) -> Path:
     host, port = path.transport.get_extra_info("sockname")
     # Loopback comes last among hosts: it only works when the server is on this machine.
     preference = 0 if host.startswith("127.") else 65_535
-    path.local_candidate = _host_candidate("udp", host, port, preference)
-    return path
-
-
-async def open_tcp_path(owner: PathOwner, receiver: Any, peer: Address) -> TcpPath:
-    """An active candidate connected to `peer`. Raises OSError."""
-    path = TcpPath(owner, receiver, peer)
-    framing = TcpFraming(path, owner, peer)
-    await asyncio.get_running_loop().create_connection(lambda: framing, *peer)
-    path.connection_made(cast(asyncio.BaseTransport, framing))
-    host = framing.get_extra_info("sockname", ("0.0.0.0", 0))[0]
-    # Active candidates have the discard port (RFC 6544 section 4.5) and rank below UDP.
-    path.local_candidate = _host_candidate("tcp", host, 9, 1, tcptype="active")
+    path.local_candidate = host_candidate("udp", host, port, preference)
     return path
 
 
@@ -381,7 +243,7 @@ def enlarge_receive_buffer(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
 
 
-def _host_candidate(transport: str, host: str, port: int, preference: int, tcptype: str | None = None) -> Candidate:
+def host_candidate(transport: str, host: str, port: int, preference: int, tcptype: str | None = None) -> Candidate:
     return Candidate(
         foundation=candidate_foundation("host", transport, host),
         component=1,

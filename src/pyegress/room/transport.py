@@ -12,11 +12,14 @@ from typing import Any
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError, RoomConnectionFailed
+from pyegress.room.diagnosis import IceDiagnosis, unconnected
 from pyegress.room.dtls import Certificate, DtlsSession
-from pyegress.room.ice import AgentOwner, IceAgent, IceCredentials, IceDiagnosis, IceServer
+from pyegress.room.handshake import Handshake
+from pyegress.room.ice import AgentOwner, IceAgent, IceCredentials
+from pyegress.room.ice_servers import IceServer
 from pyegress.room.paths import DatagramSeam
 from pyegress.room.sdp import Fingerprint, SessionOffer
-from pyegress.room.srtp import ReceiveBuffer, SrtpTransport
+from pyegress.room.srtp import ReceiveBuffer, SrtpKeys, SrtpTransport
 
 __all__ = [
     "DatagramSeam",
@@ -38,8 +41,6 @@ CONSENT_EXPIRY = 30.0
 CONNECT_TIMEOUT = 30.0
 #: How long the former path keeps receiving beside its successor after an ICE restart.
 OVERLAP = 2.0
-#: A flight of the DTLS handshake is repeated after this time; OpenSSL itself waits 1 s.
-FLIGHT_REPEAT = 0.25
 _WATCH_INTERVAL = 0.5
 
 
@@ -124,8 +125,7 @@ class MediaTransport:
         self._agent: IceAgent | None = None
         #: The agent of the generation before, receiving until its successor is settled.
         self._former: IceAgent | None = None
-        self._dtls: DtlsSession | None = None
-        self._dtls_timer: asyncio.TimerHandle | None = None
+        self._handshake: Handshake | None = None
         self._peer: tuple[Fingerprint, ...] = ()
         self._srtp: SrtpTransport | None = None
         self._early_candidates: list[tuple[str, str | None]] = []
@@ -226,7 +226,7 @@ class MediaTransport:
                     finally:
                         self._waiters.discard(waiter)
         except TimeoutError:
-            raise self._unconnected(timeout) from None
+            raise unconnected(self.diagnosis, timeout) from None
         if self._state is TransportState.FAILED and self._error is not None:
             raise self._error
         if self._state is TransportState.CLOSED:
@@ -245,11 +245,8 @@ class MediaTransport:
             await asyncio.shield(self._closed)
 
     async def _shut_down(self) -> None:
-        if self._dtls is not None:
-            self._dtls.close()
-            self._flush_dtls()
-        if self._dtls_timer is not None:
-            self._dtls_timer.cancel()
+        if self._handshake is not None:
+            self._handshake.stop()
         for task in self._tasks:
             task.cancel()
         agents = [agent for agent in (self._agent, self._former) if agent is not None]
@@ -288,11 +285,14 @@ class MediaTransport:
                 outgoing, self._former = self._former, outgoing
             if outgoing is not None:
                 self._retire(outgoing)
-        dtls = self._dtls
-        if dtls is None or dtls.closed or offer.fingerprints != self._peer:
+        handshake = self._handshake
+        if handshake is None or handshake.closed or offer.fingerprints != self._peer:
             # DTLS and SRTP survive an ICE restart; another certificate means another peer (RFC 8842 section 4).
+            if handshake is not None:
+                handshake.stop()
             self._peer = offer.fingerprints
-            self._dtls = DtlsSession(self._certificate, offer.fingerprints, active=offer.setup != "active")
+            session = DtlsSession(self._certificate, offer.fingerprints, active=offer.setup != "active")
+            self._handshake = Handshake(session, send=self._send, on_keys=self._keyed, on_failed=self._fail)
         self._deadline = Monotonic(monotonic() + CONNECT_TIMEOUT)
         if self._state in (TransportState.NEW, TransportState.FAILED):
             self._error = None
@@ -332,69 +332,26 @@ class MediaTransport:
         former = self._former
         if former is not None:
             asyncio.get_running_loop().call_later(OVERLAP, self._retire_former, former)
-        if self._dtls is not None and self._dtls.keys is None:
-            self._run_dtls(self._dtls.start)
+        if self._handshake is not None:
+            self._handshake.start()
         self._settle()
 
     def _dtls_received(self, datagram: bytes) -> None:
-        dtls = self._dtls
-        if dtls is None or self._state is TransportState.CLOSED:
+        handshake = self._handshake
+        if handshake is None or handshake.closed:
             return
-        self._run_dtls(partial(dtls.feed, datagram))
-        if dtls.closed and dtls is self._dtls:
+        handshake.feed(datagram)
+        if handshake.closed:
             self._fail(RoomConnectionFailed("The server closed the media connection", remedy="Join the room again"))
 
-    # DTLS
-
-    def _run_dtls(self, step: Callable[[], None]) -> None:
-        dtls = self._dtls
-        assert dtls is not None
-        keys = dtls.keys
-        try:
-            step()
-        except EgressError as error:
-            self._flush_dtls()
-            self._fail(error)
-            return
-        self._flush_dtls()
-        if dtls.keys is not keys and dtls.keys is not None:
-            self._srtp = SrtpTransport(dtls.keys, self._buffer)
-            self._settle()
-        self._arm_dtls()
-
-    def _flush_dtls(self) -> None:
-        if self._dtls is not None:
-            for datagram in self._dtls.take():
-                self._send(datagram)
-
-    def _arm_dtls(self, repeat: float = FLIGHT_REPEAT) -> None:
-        if self._dtls_timer is not None:
-            self._dtls_timer.cancel()
-            self._dtls_timer = None
-        dtls = self._dtls
-        left = dtls.timeout() if dtls is not None else None
-        if left is not None and self._state is not TransportState.CLOSED:
-            loop = asyncio.get_running_loop()
-            # OpenSSL's timer wakes a little early now and then; 10 ms keep us from spinning.
-            if repeat < left:
-                self._dtls_timer = loop.call_later(repeat, self._repeat_flight, repeat)
-            else:
-                self._dtls_timer = loop.call_later(max(left, 0.01), self._dtls_timeout)
-
-    def _repeat_flight(self, after: float) -> None:
-        if self._dtls is not None:
-            for datagram in self._dtls.flight:
-                self._send(datagram)
-        self._arm_dtls(after * 2)
-
-    def _dtls_timeout(self) -> None:
-        if self._dtls is not None:
-            self._run_dtls(self._dtls.handle_timeout)
+    def _keyed(self, keys: SrtpKeys) -> None:
+        self._srtp = SrtpTransport(keys, self._buffer)
+        self._settle()
 
     # State
 
     def _settle(self) -> None:
-        if self._agent is not None and self._agent.selected and self._dtls is not None and self._dtls.keys is not None:
+        if self._agent is not None and self._agent.selected and self._handshake is not None and self._handshake.done:
             self._deadline = None
             if self._state in (TransportState.CONNECTING, TransportState.DISCONNECTED):
                 self._move(TransportState.CONNECTED, "path and keys are there")
@@ -431,7 +388,7 @@ class MediaTransport:
         if self._deadline is not None and now > self._deadline:
             self._deadline = None
             if self._state is TransportState.CONNECTING or not working:
-                self._fail(self._unconnected(CONNECT_TIMEOUT))
+                self._fail(unconnected(self.diagnosis, CONNECT_TIMEOUT))
         if self._state not in (TransportState.CONNECTED, TransportState.DISCONNECTED):
             return
         if not working or all(now - agent.consent_at > CONSENT_EXPIRY for agent in working):
@@ -445,45 +402,6 @@ class MediaTransport:
             self._move(TransportState.DISCONNECTED, f"nothing received for {now - heard:.1f} s")
         else:
             self._move(TransportState.CONNECTED, "packets come again")
-
-    def _unconnected(self, after: float) -> RoomConnectionFailed:
-        """Says where the way is blocked."""
-        diagnosis = self.diagnosis
-        if diagnosis is None:
-            return RoomConnectionFailed(
-                f"The server made no media offer within {after:g} s", remedy="Look into the log of livekit-server"
-            )
-        tried = ", ".join(diagnosis.remote) or "none"
-        details = f"candidates of the server: {tried}; ours: {', '.join(diagnosis.local) or 'none'}"
-        if diagnosis.refused:
-            details += f"; not usable: {', '.join(diagnosis.refused)}"
-        if diagnosis.selected is not None:
-            return RoomConnectionFailed(
-                f"A path to the media server was found ({diagnosis.selected}), but the DTLS handshake got no answer in "
-                f"{after:g} s",
-                remedy="A firewall may let only some packets through; try TURN over TLS",
-            )
-        if not diagnosis.local:
-            return RoomConnectionFailed(
-                f"No network address of ours can be used for media ({details})",
-                remedy="Check the network of this machine, or the TURN servers if only relays are allowed",
-            )
-        if not diagnosis.remote:
-            return RoomConnectionFailed(
-                f"The server named no media address within {after:g} s ({details})",
-                remedy="Check rtc.node_ip and rtc.use_external_ip in the configuration of livekit-server",
-            )
-        if diagnosis.udp_blocked:
-            return RoomConnectionFailed(
-                f"UDP to the media server is blocked: {diagnosis.udp_checks} checks sent and nothing came back in "
-                f"{after:g} s ({details})",
-                remedy="Open livekit-server's UDP ports (rtc.udp_port, or rtc.port_range_start and _end) and its "
-                "rtc.tcp_port in every firewall between, check rtc.node_ip, or configure TURN",
-            )
-        return RoomConnectionFailed(
-            f"No working media path was found in {after:g} s ({details})",
-            remedy="Check firewalls between and rtc.node_ip in the configuration of livekit-server, or configure TURN",
-        )
 
     # Plumbing
 
