@@ -45,6 +45,14 @@ class CollectingSink:
         had = len(self.frames)
         await eventually(lambda: len(self.frames) >= had + count, f"{count} frames more than {had}", within)
 
+    async def begun(self, streams: int, within: float = 15.0) -> None:
+        """Wait for the beginning of so many streams since the first."""
+        await eventually(lambda: len(self.streams) >= streams, f"stream {streams}", within)
+
+    async def ended(self, within: float = 15.0) -> None:
+        """Wait for the end of the track."""
+        await eventually(lambda: self.ends == 1, "the end of the track", within)
+
 
 class EventLog:
     """A listener that keeps all events of a room."""

@@ -56,6 +56,9 @@ log = logging.getLogger(__name__)
 _RETURN_TIMEOUT = 5.0
 #: Sessions whose media never came up at all, before that counts as hopeless.
 _HOPELESS = 2
+#: Seconds for the server's leave request to come when media broke: a server that ends our session closes media first,
+#: and joining anew would bring back a room that was deleted.
+_FAREWELL = 1.0
 #: Requests that are kept while signalling is away.
 _MAX_KEPT = 256
 
@@ -295,6 +298,9 @@ class Room:
             self._media_came = True
             return None
         except EgressError as error:
+            await asyncio.wait({self._loss}, timeout=_FAREWELL)
+            if self._loss.done() and self._loss.result().final:
+                return self._loss.result()
             self._media_failures += not self._media_came
             if self._media_failures >= _HOPELESS:
                 return Loss(error.message, final="media_failure", error=error)
@@ -513,17 +519,17 @@ class Room:
     def _media_changed(self, state: TransportState) -> None:
         if self._session is None or not self._media_came:
             return
+        reason = ReconnectReason.RR_SUBSCRIBER_FAILED
         if state is TransportState.DISCONNECTED:
-            self._lose(Loss("nothing comes on the media path any more", reason=ReconnectReason.RR_SUBSCRIBER_FAILED))
+            self._lose(Loss("nothing comes on the media path any more", reason=reason))
         elif state is TransportState.FAILED:
             error = self._session.transport.error
-            self._lose(
-                Loss(
-                    error.message if error else "the media path failed",
-                    reason=ReconnectReason.RR_SUBSCRIBER_FAILED,
-                    error=error,
-                )
-            )
+            loss = Loss(error.message if error else "the media path failed", reason=reason, error=error)
+            asyncio.get_running_loop().call_later(_FAREWELL, self._lose_media, self._session, loss)
+
+    def _lose_media(self, session: MediaSession, loss: Loss) -> None:
+        if session is self._session and session.transport.state is TransportState.FAILED:
+            self._lose(loss)
 
     def _lose(self, loss: Loss) -> None:
         """Wake `_run`: the first cause counts, a final one most."""
