@@ -28,6 +28,7 @@ class MediaPeer:
         self.certificate = Certificate.generate()
         self.fingerprint = self.certificate.fingerprint
         self.rtcp: list[bytes] = []
+        self.dtls_datagrams = 0
         self.sequence = 0
         self.keys: SrtpKeys | None = None
         self.keyed = asyncio.Event()
@@ -138,6 +139,7 @@ class MediaPeer:
         while True:
             data = await connection.recv()
             if 20 <= data[0] <= 63:
+                self.dtls_datagrams += 1
                 self._dtls.feed(data)
                 self._flush(connection)
                 if self.keys is None and self._dtls.keys is not None:

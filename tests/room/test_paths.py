@@ -104,6 +104,9 @@ async def test_the_receive_buffer_holds_a_long_burst() -> None:
     owner = Owner()
     async with udp_path(owner) as (path, far):
         size = path.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            paths.enlarge_receive_buffer(probe)
+            assert size == probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         if size < paths.SOCKET_BUFFER:
             pytest.skip(f"this system allows a receive buffer of {size} octets only")
         for _ in range(2000):
@@ -234,18 +237,24 @@ async def tcp_path(owner: Owner) -> AsyncIterator[tuple[Path, TcpPeer, Address]]
     await server.wait_closed()
 
 
-async def test_tcp_frames_come_whole_however_they_are_cut() -> None:
+@pytest.mark.parametrize("cut", [1, 2, 3, 997, 100_000])
+async def test_tcp_frames_come_whole_however_they_are_cut(cut: int) -> None:
     """RFC 4571: a 16-bit length before each packet."""
     owner = Owner()
-    async with tcp_path(owner) as (path, peer, address):
-        packets = [b"\x80" + bytes([n]) * n for n in range(1, 120)] + [b"\0stun", b"\x16dtls", b"\x80" * 20_000]
+    async with tcp_path(owner) as (path, _, address):
+        packets = [b"\x80" + bytes([n]) * n for n in range(1, 120)] + [b"\0stun", b"\x16dtls", b"", b"\x80" * 20_000]
         stream = b"".join(len(packet).to_bytes(2, "big") + packet for packet in packets)
-        for start in range(0, len(stream), 997):
-            peer.writer.write(stream[start : start + 997])
-            await peer.writer.drain()
-        await eventually(lambda: len(owner.media) == 120 and len(owner.other) == 2, "all packets")
-        assert owner.media == [packet for packet in packets if packet[0] == 0x80]
+        for start in range(0, len(stream), cut):
+            path.transport.data_received(stream[start : start + cut])  # type: ignore[attr-defined]
+        assert owner.media == [packet for packet in packets if packet[:1] == b"\x80"]
         assert owner.other == [(b"\0stun", address), (b"\x16dtls", address)]
+
+
+async def test_tcp_frames_go_both_ways() -> None:
+    owner = Owner()
+    async with tcp_path(owner) as (path, peer, address):
+        peer.writer.write(b"\0\2\x80x")
+        await eventually(lambda: owner.media == [b"\x80x"], "the packet of the peer")
         path.transport.sendto(b"hello", address)
         path.transport.sendto(b"to another", ("127.0.0.1", 1))
         path.transport.sendto(b"", address)

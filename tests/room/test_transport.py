@@ -141,6 +141,7 @@ async def test_candidates_of_the_server_may_come_by_trickle(early: bool) -> None
 async def test_restart_under_flow_loses_nothing() -> None:
     async with connected() as (receiver, peer):
         sent: list[bytes] = []
+        handshake = peer.dtls_datagrams
 
         async def flow() -> None:
             while True:
@@ -163,6 +164,7 @@ async def test_restart_under_flow_loses_nothing() -> None:
         assert sorted(receiver.rtp) == sorted(sent)
         assert receiver.transport.stats.auth_failures == receiver.transport.stats.replays == 0
         assert receiver.transport.stats.ice_restarts == 2
+        assert peer.dtls_datagrams == handshake, "DTLS survives an ICE restart"
         assert receiver.states == [TransportState.CONNECTING, TransportState.CONNECTED]
 
 
