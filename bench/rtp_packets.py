@@ -83,7 +83,7 @@ def main() -> None:
         parsing = microseconds(partial(parse, datagrams))
         everything = microseconds(partial(receive, datagrams, payload_types, rate))
         print(
-            f"{name:5} parse {parsing:5.2f} us, parse + jitter buffer + depacketizer + poll {everything:5.2f} us a packet"
+            f"{name:5} parse {parsing:5.2f} us, with jitter buffer, depacketizer and poll {everything:5.2f} us a packet"
         )
 
 

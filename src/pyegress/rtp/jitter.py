@@ -159,9 +159,7 @@ class JitterBuffer:
                 return self.insert(sequence, timestamp, fragment, lane, now)
             # A forwarded stream opens with padding or with the start of a frame, so one packet at least is on its way.
             self._next = sequence - 1
-        elif sequence < self._next:
-            return False
-        elif sequence in self._waiting:
+        elif sequence < self._next or sequence in self._waiting:
             return False
         self._waiting[sequence] = _Waiting(timestamp, fragment, lane, now)
         if fragment is not None:

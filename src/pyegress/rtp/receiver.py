@@ -102,6 +102,11 @@ class TrackReceiver:
         self._stats.jitter = self._statistics.jitter / self._clock_rate
         return self._stats
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """Packets and octets of payload that wait in the jitter buffer."""
+        return self._jitter.held
+
     def receive(self, packet: RtpPacket, now: Monotonic) -> None:
         """A packet of the media SSRC."""
         if self._ended:
