@@ -25,6 +25,9 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    except TimeoutError:
+        sys.stderr.write("the recordings did not end in time\n")
+        return 1
     except ServerFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -25,10 +25,11 @@ RTC_CODECS = {
     Codec.H265: rtc.VideoCodec.H265,
     Codec.AV1: rtc.VideoCodec.AV1,
 }
-#: Sound goes to the SDK in pieces of this length: ten calls a second cost little, and the SDK cuts them itself.
-_PIECE = SAMPLE_RATE // 10
-#: Seconds of sound that the SDK holds: enough for a busy event loop.
-_LEAD = 0.2
+#: The only length that the SDK sends on at once. Longer pieces go through its queue, which delays sound against
+#: pictures by 150-450 ms, another amount each time.
+_PIECE = SAMPLE_RATE // 100
+#: Seconds that drawn pictures may lag behind on a busy machine before some are left out.
+_PATIENCE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class VideoFeed(Feed, Protocol):
 
 
 class DrawnVideo:
-    """Pictures drawn when they are due; the SDK encodes them. Frames that come too late are left out, as a camera does.
+    """Pictures drawn when they are due; the SDK encodes them. Frames far too late are left out, as a camera does.
 
     `picture` may be exchanged at any time, also for one of another size.
     """
@@ -81,7 +82,8 @@ class DrawnVideo:
             at = _microseconds(epoch, index, fps)
             self.source.capture_frame(frame, timestamp_us=at)
             self.log.append(SubmittedFrame(index, at))
-            index = max(index + 1, _next_index(epoch, fps) - 1)
+            now = _next_index(epoch, fps)
+            index = index + 1 if now - index <= fps * _PATIENCE else now
 
     async def aclose(self) -> None:
         await self.source.aclose()
@@ -142,13 +144,12 @@ class SoundFeed:
 
     def __init__(self, sound: DemoSound) -> None:
         self.sound = sound
-        self.source: Any = rtc.AudioSource(SAMPLE_RATE, sound.channels, queue_size_ms=round(_LEAD * 2000))
+        self.source: Any = rtc.AudioSource(SAMPLE_RATE, sound.channels, queue_size_ms=0)
 
     async def run(self, epoch: Monotonic) -> None:
-        # The SDK plays from the first piece on without a break, so the first piece says which sample belongs to now.
-        begin = sample = round((monotonic() - epoch) * SAMPLE_RATE)
+        sample = round((monotonic() - epoch) * SAMPLE_RATE) // _PIECE * _PIECE + _PIECE
         while True:
-            await _until(Monotonic(epoch + sample / SAMPLE_RATE - (_LEAD if sample > begin else 0.0)))
+            await _until(Monotonic(epoch + sample / SAMPLE_RATE))
             samples = self.sound.samples(sample, _PIECE).tobytes()
             await self.source.capture_frame(rtc.AudioFrame(samples, SAMPLE_RATE, self.sound.channels, _PIECE))
             sample += _PIECE

@@ -22,6 +22,8 @@ from pyegress.demo.publishers import Content, DemoParticipant
 from pyegress.demo.server import LiveKitServer
 
 ROOM = "demo"
+#: Seconds beyond its duration after which a recording counts as stuck.
+_PATIENCE = 60.0
 #: H.264 comes pre-encoded: the rtc SDK's own encoder for it writes to stderr.
 CAST = {
     "alice": Content(participant=1, codec=Codec.VP8),
@@ -50,7 +52,8 @@ async def run_demo(*, duration: float = 15.0, output: Path = Path("recordings"),
             for name, content in CAST.items():
                 await stack.enter_async_context(_participant(server, name, content))
                 console.print(f"  {name}: {content.codec.label} {content.size[0]}x{content.size[1]} and Opus")
-            results = await _record(server, folder, duration, console)
+            async with asyncio.timeout(duration + _PATIENCE):
+                results = await _record(server, folder, duration, console)
     failed = _print_failures(results, console)
     paths = [file.path for result in results.values() for file in result.files]
     console.print("Decoding what was recorded ...")
