@@ -88,7 +88,7 @@ async def test_a_server_that_falls_silent_is_noticed_by_pings(livekit_server: Li
         room.add_listener(log)
         await room.wait_media(15)
         # The server's own values are 5 s and 15 s: come back with shorter ones.
-        room._pings = 0.1, 0.5
+        room._connection.pings = 0.1, 0.5
         proxy.cut()
         await log.count(Reconnected)
         await eventually(lambda: room.signal_rtt is not None, "an answer to a ping")
@@ -113,7 +113,7 @@ async def test_a_session_that_the_server_gave_up_is_made_anew_with_the_same_trac
         await camera.more_frames(10)
         subscription = room.subscriptions[ada.sids[Source.CAMERA]]
         packets = subscription.stats.packets
-        room._send(SignalRequest(simulate=SimulateScenario(**{scenario: True})))  # type: ignore[arg-type]
+        room._connection.send(SignalRequest(simulate=SimulateScenario(**{scenario: True})))  # type: ignore[arg-type]
         await log.count(Reconnected, within=30)
         await camera.more_frames(30)
         assert log.of(Reconnected)[0].full
@@ -139,8 +139,11 @@ async def test_signalling_that_is_lost_again_while_resuming(livekit_server: Live
         room.add_listener(log)
         camera = (await subscribe_all(room))[Source.CAMERA]
         await camera.more_frames(10)
-        room._send(SignalRequest(simulate=SimulateScenario(**{scenario: True})))  # type: ignore[arg-type]
-        await eventually(lambda: room._signal is not None and room._signal._outgoing.empty(), "the request to leave us")
+        room._connection.send(SignalRequest(simulate=SimulateScenario(**{scenario: True})))  # type: ignore[arg-type]
+        await eventually(
+            lambda: room._connection.signal is not None and room._connection.signal._outgoing.empty(),
+            "the request to leave us",
+        )
         proxy.cut()
         await log.count(Reconnected, within=30)
         await camera.more_frames(60)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from livekit.protocol.models import DisconnectReason
+from livekit.protocol.models import DisconnectReason, SubscriptionError
+from livekit.protocol.rtc import SubscriptionResponse
 
 from pyegress.errors import Code, EgressError, Fault, InvalidRequest, NotFound, RoomConnectionFailed, Unauthenticated
 
@@ -120,4 +121,33 @@ def unreachable(server: str, cause: str) -> EgressError:
         f"livekit-server at {server} cannot be reached: {cause}",
         field="url",
         remedy="Check the URL, that the server runs, and that no firewall is between",
+    )
+
+
+def subscription_error(response: SubscriptionResponse, mime: str, room: str) -> EgressError:
+    """Why the server does not send a track; `retryable` is False if it never will."""
+    sid = response.track_sid
+    match response.err:
+        case SubscriptionError.SE_CODEC_UNSUPPORTED:
+            return RoomConnectionFailed(
+                f"The server cannot send us track {sid}: its codec ({mime or 'unknown'}) is none that both sides know",
+                field="track_id",
+                remedy="Publish the track with VP8, VP9, H.264, H.265, AV1, Opus or G.711",
+                code=Code.INVALID_ARGUMENT,
+                fault=Fault.CALLER,
+                retryable=False,
+            )
+        case SubscriptionError.SE_TRACK_NOTFOUND:
+            return NotFound(f"Track {sid} is not published in room {room!r}", field="track_id")
+    return RoomConnectionFailed(f"The server failed to send us track {sid}", field="track_id")
+
+
+def not_permitted(track_sid: str) -> EgressError:
+    """The publisher allows its track to certain participants only, and not to us; that may change."""
+    return RoomConnectionFailed(
+        f"The publisher of track {track_sid} does not allow us to subscribe to it",
+        field="track_id",
+        remedy="Let the publisher allow the recorder's identity (setTrackSubscriptionPermissions)",
+        code=Code.PERMISSION_DENIED,
+        fault=Fault.CALLER,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from livekit.protocol.models import ReconnectReason
@@ -44,8 +43,11 @@ def loss_of_leave(leave: LeaveRequest, room: str) -> Loss:
 
 
 def loss_of_error(error: EgressError, *, full: bool) -> Loss:
-    """What a failed attempt to come back means: some errors no retry can heal."""
-    if error.retryable:
+    """What a failed attempt to come back means: what is wrong with our request no retry can heal.
+
+    All else may pass: proxies in front of a server that restarts answer with any status.
+    """
+    if error.retryable or isinstance(error, RoomConnectionFailed):
         return Loss(error.message, full=full, error=error)
     return Loss(error.message, final="join_failure", error=error)
 
@@ -60,10 +62,25 @@ def given_up(room: str, after: float, loss: Loss) -> Loss:
     return Loss(loss.cause, final="connection_timeout", error=error)
 
 
-def delays() -> Iterator[float]:
-    """Seconds to wait before each attempt: at once, then 0.1 s growing to 5 s, give or take a quarter."""
-    yield 0.0
-    delay = FIRST_DELAY
-    while True:
-        yield delay * random.uniform(0.75, 1.25)
-        delay = min(delay * _GROWTH, LONGEST_DELAY)
+class Attempts:
+    """How long to wait before each attempt: at once, then 0.1 s growing to 5 s, give or take a quarter."""
+
+    #: Seconds of a good connection after which the count begins anew.
+    STABLE = 10.0
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def begin(self, stable: float) -> None:
+        """Trouble begins after so many good seconds. A server that throws us out again and again is not rushed at."""
+        if stable >= self.STABLE:
+            self._count = 0
+
+    def delay(self, loss: Loss) -> float:
+        """Seconds to wait before the next attempt."""
+        count, self._count = self._count, self._count + 1
+        if count == 0 or (loss.at_once and count < 3):
+            return 0.0
+        # The exponent has a bound: floats overflow.
+        grown: float = min(FIRST_DELAY * _GROWTH ** min(count - 1, 100), LONGEST_DELAY)
+        return grown * random.uniform(0.75, 1.25)

@@ -183,6 +183,17 @@ class SignalConnection:
                 self._lose("the server closed the signal connection" + (f" (code {code})" if code else ""))
         return None
 
+    async def first_message(self, timeout: float) -> SignalResponse:
+        """What the server answers to our joining or resuming. Raises RoomConnectionFailed."""
+        first = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, timeout)):
+                first = await self.receive()
+        if first is None:
+            cause = self.lost or "no answer to our request to join"
+            raise RoomConnectionFailed(f"livekit-server at {self.endpoint} did not let us in: {cause}", field="url")
+        return first
+
     async def aclose(self, farewell: SignalRequest | None = None) -> None:
         """Send `farewell` if the connection is there, and close. Takes at most about 2 s; may be called again."""
         if self._closed:
