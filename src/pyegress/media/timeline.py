@@ -5,6 +5,9 @@ Once both streams of a pair have sender reports, their capture times say it exac
 `corrections` tells by how much the guesses were off, so that what is already recorded can be moved. After that the
 audio's sample clock is the clock of the recording, and video follows it by a slow slew: a copied audio stream cannot
 be stretched, a picture can come a tick earlier or later.
+
+A first report can be wrong by a second and more. What reports claim is believed only if it agrees roughly with how long
+the streams took to arrive.
 """
 
 from __future__ import annotations
@@ -17,8 +20,11 @@ from pyegress.rtp.sender_report import SenderClock
 
 #: Arrival and RTP time may disagree by this much before RTP time is taken to have jumped, seconds.
 MAX_DISAGREEMENT = 2.0
-#: How fast video may follow the audio clock, seconds per second (0.5 %: below what anyone sees).
-MAX_SLEW = 0.005
+#: How fast video follows the audio clock, seconds per second (0.5 %: below what anyone sees), and how fast while it is
+#: off by more than COARSE seconds: after a republish or a reconnect.
+MAX_SLEW, FAST_SLEW, COARSE = 0.005, 0.05, 0.02
+#: Streams of one publisher take about equally long to arrive; reports that claim a larger difference are wrong, seconds.
+PLAUSIBLE = 0.4
 #: Corrections below this are left to the slew, seconds.
 NEGLIGIBLE = 0.003
 
@@ -26,7 +32,7 @@ NEGLIGIBLE = 0.003
 class StreamTimeline:
     """Maps one stream's RTP timestamps to ticks of the recording, in the stream's own clock rate."""
 
-    __slots__ = ("_anchor_rtp", "_anchor_ticks", "_slewed_at", "codec", "last", "reports")
+    __slots__ = ("_anchor_rtp", "_anchor_ticks", "_lag", "_slewed_at", "codec", "fastest", "last", "reports")
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
@@ -34,6 +40,9 @@ class StreamTimeline:
         self._anchor_rtp: int | None = None
         self._anchor_ticks = 0
         self._slewed_at = 0
+        self._lag = 0.0
+        #: Arrival of RTP timestamp 0 by the frame that was fastest, monotonic seconds.
+        self.fastest = float("inf")
         #: The newest tick handed out, -1 before the first.
         self.last = -1
 
@@ -47,9 +56,20 @@ class StreamTimeline:
         self._anchor_rtp, self._anchor_ticks = rtp, ticks
         self._slewed_at = ticks
 
+    def arrived(self, rtp: int, arrival: Monotonic, elapsed: float) -> None:
+        """Look at a frame's arrival, `elapsed` seconds into the recording; if RTP time jumped a new stream begins."""
+        if self.anchored:
+            lag = elapsed - self.seconds(rtp)
+            # Against the last frame, not the first: clocks of other speed differ by seconds after some hours.
+            if abs(lag - self._lag) > MAX_DISAGREEMENT:
+                self.forget_stream()
+            self._lag = lag
+        self.fastest = min(self.fastest, arrival - rtp / self.codec.clock_rate)
+
     def forget_stream(self) -> None:
         """A new RTP stream begins: its timestamps and reports have nothing to do with the former."""
         self._anchor_rtp = None
+        self.fastest = float("inf")
         self.reports = SenderClock(self.codec.clock_rate, self.codec.kind)
 
     def ticks(self, rtp: int) -> int:
@@ -70,7 +90,8 @@ class StreamTimeline:
         """Reduce `error` (seconds that the stream is late) as far as the slew allows since the last call."""
         now = self.ticks(rtp)
         elapsed = max(0, now - self._slewed_at) / self.codec.clock_rate
-        step = max(-MAX_SLEW * elapsed, min(MAX_SLEW * elapsed, error))
+        most = elapsed * (MAX_SLEW if abs(error) <= COARSE else FAST_SLEW)
+        step = max(-most, min(most, error))
         move = round(step * self.codec.clock_rate)
         if move:
             self._anchor_ticks -= move
@@ -79,6 +100,17 @@ class StreamTimeline:
     def capture(self, rtp: int) -> Wall | None:
         """When the sender captured it, on the sender's clock; None before the first report."""
         return self.reports.wall_of(rtp)
+
+    def capture_of_start(self) -> float | None:
+        """When tick 0 of the recording was captured, by this stream's reports; None before the first."""
+        assert self._anchor_rtp is not None
+        capture = self.capture(self._anchor_rtp)
+        return None if capture is None else capture - self._anchor_ticks / self.codec.clock_rate
+
+    def arrival_of_start(self) -> float:
+        """When tick 0 of the recording would have arrived with this stream's fastest frame."""
+        assert self._anchor_rtp is not None
+        return self.fastest + (self._anchor_rtp - self._anchor_ticks) / self.codec.clock_rate
 
 
 class Timeline:
@@ -124,36 +156,36 @@ class Timeline:
         if self._zero is None:
             self._zero = arrival
         by_arrival = arrival - self._zero
-        if stream.anchored and abs(stream.seconds(rtp) - by_arrival) > MAX_DISAGREEMENT:
-            stream.forget_stream()
+        stream.arrived(rtp, arrival, by_arrival)
         if not stream.anchored:
             stream.anchor(rtp, self._first_tick(stream, rtp, by_arrival))
+            stream.arrived(rtp, arrival, by_arrival)
         elif self._capture_zero is not None and stream.codec.kind is Kind.VIDEO:
             self._slew(stream, rtp)
         ticks = max(stream.ticks(rtp), stream.last + 1, 0)
         stream.last = ticks
         return ticks
 
-    def corrections(self) -> Mapping[Hashable, float] | None:
+    def corrections(self, *, final: bool = False) -> Mapping[Hashable, float] | None:
         """Seconds by which each stream has to move to be where the sender reports say, once; None while unknown.
 
-        Applied to the timeline by the call: what was placed before must be moved by the caller. The smallest
-        correction moves nothing before tick 0.
+        Applied to the timeline by the call: what was placed before must be moved by the caller. No correction is
+        negative. `final`: no more reports will come; without them the fastest frames are believed.
         """
         anchored = {key: stream for key, stream in self._streams.items() if stream.anchored}
         if self._capture_zero is not None or len(anchored) < 2:
             return None
-        starts: dict[Hashable, float] = {}
-        for key, stream in anchored.items():
-            assert stream._anchor_rtp is not None
-            capture = stream.capture(stream._anchor_rtp)
-            if capture is None:
-                return None
-            # The capture time of tick 0 by this stream's own reckoning.
-            starts[key] = capture - stream._anchor_ticks / stream.codec.clock_rate
-        zero = min(starts.values())
-        self._capture_zero = Wall(zero)
-        shifts = {key: start - zero for key, start in starts.items()}
+        arrivals = {key: stream.arrival_of_start() for key, stream in anchored.items()}
+        starts = {key: start for key, stream in anchored.items() if (start := stream.capture_of_start()) is not None}
+        transits = [arrivals[key] - start for key, start in starts.items()]
+        if len(starts) == len(anchored) and max(transits) - min(transits) <= PLAUSIBLE:
+            self._capture_zero = Wall(min(starts.values()))
+        elif final:
+            starts = arrivals
+        else:
+            return None
+        first = min(starts.values())
+        shifts = {key: start - first for key, start in starts.items()}
         if max(shifts.values()) < NEGLIGIBLE:
             return dict.fromkeys(shifts, 0.0)
         for key, shift in shifts.items():

@@ -15,7 +15,8 @@ class SenderClock:
     """Maps extended RTP timestamps of one stream to Unix seconds on the sender's clock.
 
     Right from the first report on. The first few reports are averaged, later ones smoothed. One report that disagrees
-    is ignored; a second one that agrees with it is a step of the clock, which is followed at once.
+    is ignored (unless there was only one before it); a second one that agrees with it is a step of the clock, which is
+    followed at once.
     """
 
     def __init__(self, clock_rate: int, kind: Kind) -> None:
@@ -43,7 +44,10 @@ class SenderClock:
             return
         offset = sender_time - self._origin_wall - (timestamp - self._origin) / self._clock_rate
         error = offset - self._offset
-        if abs(error) <= self._outlier:
+        if self._averaged == 1 and abs(error) > self._outlier:
+            # Of two that disagree the newer is right: the first one after a start can be off by a second.
+            self._begin(sender_time, timestamp)
+        elif abs(error) <= self._outlier:
             self._averaged += 1
             self._offset += error * max(1 / self._averaged, self._weight)
             self._suspect = None

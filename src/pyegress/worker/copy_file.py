@@ -98,10 +98,7 @@ class CopyFile:
         if stream is None or stream.current is not feed:
             return
         self._timeline.report(feed.kind, report.sender_time, report.timestamp)
-        if (shifts := self._timeline.corrections()) is not None and any(shifts.values()):
-            self._rewrite(
-                {kind: round(shifts[kind] * stream.spec.codec.clock_rate) for kind, stream in self._streams.items()}
-            )
+        self._align(final=False)
 
     def frame(self, feed: Feed, frame: EncodedFrame) -> None:
         """The next frame of a feed."""
@@ -145,12 +142,21 @@ class CopyFile:
         """
         if self._thread is None or self.begun is None or self.begun_wall is None:
             return None
+        self._align(final=True)
         if end is not None:
             for stream in self._streams.values():
                 if stream.filler is not None:
                     self._fill(stream, end)
         result = await self._thread.aclose()
         return self._describe(result, self.begun - zero, self.begun_wall)
+
+    def _align(self, *, final: bool) -> None:
+        """Move what is recorded to where the sender reports say, as soon as they do."""
+        shifts = self._timeline.corrections(final=final)
+        if shifts is not None and any(shifts.values()):
+            self._rewrite(
+                {kind: round(shifts[kind] * stream.spec.codec.clock_rate) for kind, stream in self._streams.items()}
+            )
 
     def _fill(self, stream: _Stream, until: float) -> None:
         """Silence up to the monotonic time `until`, counted from the last packet: clocks may run at other speeds."""
