@@ -23,7 +23,7 @@ MAX_DISAGREEMENT = 2.0
 #: How fast video follows the audio clock, seconds per second (0.5 %: below what anyone sees), and how fast while it is
 #: off by more than COARSE seconds: after a republish or a reconnect.
 MAX_SLEW, FAST_SLEW, COARSE = 0.005, 0.05, 0.02
-#: Streams of one publisher take about equally long to arrive; reports that claim a larger difference are wrong, seconds.
+#: Streams of one publisher take about equally long to arrive; reports that claim more than this are wrong, seconds.
 PLAUSIBLE = 0.4
 #: Corrections below this are left to the slew, seconds.
 NEGLIGIBLE = 0.003
