@@ -229,7 +229,7 @@ def fuzz_receiver(random: Random, codec: Codec) -> None:
             packet.payload = b""
         elif fault == 6:
             continue
-        octets += len(packet.payload)
+        octets += 4 * len(packet.payload) + 300  # copies, retransmissions, and what damage adds to them
         at = Monotonic(now)
         if fault == 7:
             again = rtx.retransmission(packet, payload_type=RTX, ssrc=RTX_SSRC, sequence=packet.sequence)

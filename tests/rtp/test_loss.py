@@ -60,7 +60,7 @@ class Camera:
             server.send(packet, now + index * 0.0005)
 
 
-def run_video(seed: int, down: Way, up: Way, *, seconds: int = 20) -> tuple[Camera, Recorder, TrackReceiver, Server]:
+def run_video(seed: int, down: Way, up: Way, *, seconds: int = 15) -> tuple[Camera, Recorder, TrackReceiver, Server]:
     sink = Recorder()
     receiver = video_receiver(sink)
     receiver.set_rtt(down.delay + up.delay)
@@ -82,9 +82,9 @@ def run_video(seed: int, down: Way, up: Way, *, seconds: int = 20) -> tuple[Came
     ],
 )
 def test_retransmissions_repair_video(loss: float, loss_of_feedback: float, delay: float, kept: float) -> None:
-    """At 15 % one packet of 2000 is lost four times over, which is as often as the server sends it; each costs 0.5 s."""
+    """At 15 % one packet of 2000 is lost four times, which is as often as the server sends it; each costs 0.5 s."""
     published = received = 0
-    for seed in range(4):
+    for seed in range(3):
         down = Way(loss=loss, delay=delay, jitter=0.005)
         camera, sink, _, _ = run_video(seed, down, Way(loss=loss_of_feedback, delay=delay))
         intact = set(sink.payloads)
@@ -160,8 +160,16 @@ def test_an_outage_longer_than_the_latency_costs_only_itself() -> None:
     server = Server(receiver, random=Random(1), down=Way(delay=0.02), up=Way(delay=0.02))
     camera = Camera(300, gop=1000)
     camera.schedule(server)
-    server.at(2.99, lambda now: setattr(server.down, "loss", 1.0))
-    server.at(4.99, lambda now: (setattr(server.down, "loss", 0.0), server.sent.clear())[0])
+
+    def cut(now: Monotonic) -> None:
+        server.down.loss = 1.0
+
+    def mend(now: Monotonic) -> None:
+        server.down.loss = 0.0
+        server.sent.clear()
+
+    server.at(2.99, cut)
+    server.at(4.99, mend)
     server.run(12.0)
     before = [frame for frame in sink.frames if frame.arrival < 3.1]
     after = [frame for frame in sink.frames if frame.arrival > 4.9]
@@ -193,7 +201,7 @@ def test_the_first_nack_goes_within_10_ms_and_repeats_by_the_round_trip() -> Non
     assert [frame.discontinuity for frame in sink.frames] == [False, True]
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=40, derandomize=True, deadline=None)
 @given(st.data())
 def test_any_order_within_the_latency_gives_the_same_frames(data: st.DataObject) -> None:
     sequence = data.draw(st.sampled_from([100, 65_530]))
@@ -215,7 +223,7 @@ def test_any_order_within_the_latency_gives_the_same_frames(data: st.DataObject)
     assert receiver.report_block(Monotonic(1.0)).cumulative_lost == 0
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=40, derandomize=True, deadline=None)
 @given(lost=st.sets(st.integers(1, 30), max_size=12), gop=st.sampled_from([1, 4, 100]))
 def test_whatever_is_lost_only_decodable_frames_come_out(lost: set[int], gop: int) -> None:
     encoded, frames = video(16, gop=gop)

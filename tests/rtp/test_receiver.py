@@ -142,6 +142,20 @@ def test_a_retransmission_fills_its_gap() -> None:
     assert block.cumulative_lost == 1, "the network lost it, whatever repaired it"
 
 
+def test_retransmissions_do_not_count_as_jitter() -> None:
+    sink = Recorder()
+    receiver = audio_receiver(sink)
+    _, frames = audio(50)
+    for number, (packet,) in enumerate(frames):
+        if number % 5 != 2:
+            receiver.receive(packet, at(number * 0.02))
+        if number % 5 == 4:
+            again = rtx.retransmission(frames[number - 2][0], payload_type=OPUS + 1, ssrc=RTX_SSRC, sequence=number)
+            receiver.receive_rtx(again, at(number * 0.02 + 0.01))
+    assert receiver.stats.packets_recovered == 10
+    assert receiver.stats.jitter == pytest.approx(0.0, abs=1e-6)
+
+
 def test_retransmissions_that_nobody_asked_for_change_nothing() -> None:
     sink = Recorder()
     receiver = video_receiver(sink)
