@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import aioice.ice
 import aioice.stun
@@ -17,7 +17,8 @@ from aioice import Connection
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.room import paths
-from pyegress.room.paths import Address, DatagramSeam, Path, kernel_drops, open_udp_path
+from pyegress.room.kernel_buffer import SOCKET_BUFFER, enlarge_receive_buffer, kernel_drops
+from pyegress.room.paths import Address, DatagramSeam, Path, UdpSocket, open_udp_path
 from pyegress.room.srtp import ReceiveBuffer
 from pyegress.room.tcp_path import open_tcp_path
 from tests.support.impairment import Impairment, SeededImpairment
@@ -99,15 +100,52 @@ async def test_a_flood_leaves_the_loop_to_others() -> None:
         assert len(set(owner.times)) == 2
 
 
+async def test_a_busy_socket_is_read_at_intervals_until_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "BUSY_WINDOW", 0.1)
+    owner = Owner()
+    async with udp_path(owner) as (path, far):
+        sock = cast(UdpSocket, path.transport)
+        far.send(b"\x80\x00")
+        await eventually(lambda: len(owner.media) == 1, "the first datagram")
+        assert not sock.polling
+        monkeypatch.setattr(paths, "BUSY_WAKE_UPS", -1.0)
+        numbers = iter(range(1, 100_000))
+
+        def send_one() -> bool:
+            far.send(b"\x80" + next(numbers).to_bytes(4, "big"))
+            return sock.polling
+
+        await eventually(send_one, "polling")
+        far.send(b"\x00stun")
+        await eventually(lambda: owner.other, "STUN while polling")
+        monkeypatch.setattr(paths, "BUSY_WAKE_UPS", 250.0)
+        await eventually(lambda: not sock.polling, "waiting for packets again")
+        sent = next(numbers)
+        far.send(b"\x80" + sent.to_bytes(4, "big"))
+        await eventually(lambda: len(owner.media) == sent + 1, "every datagram")
+        assert [int.from_bytes(data[1:], "big") for data in owner.media[1:]] == list(range(1, sent + 1))
+
+
+async def test_closing_while_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "BUSY_WAKE_UPS", -1.0)
+    owner = Owner()
+    async with udp_path(owner) as (path, far):
+        far.send(b"\x80")
+        await eventually(lambda: cast(UdpSocket, path.transport).polling, "polling")
+    far_sent = len(owner.media)
+    await asyncio.sleep(paths.POLL_INTERVAL * 2)
+    assert len(owner.media) == far_sent
+
+
 async def test_the_receive_buffer_holds_a_long_burst() -> None:
     """2000 full packets wait while the loop is busy; Linux's default would hold about 150."""
     owner = Owner()
     async with udp_path(owner) as (path, far):
         size = path.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            paths.enlarge_receive_buffer(probe)
+            enlarge_receive_buffer(probe)
             assert size == probe.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        if size < paths.SOCKET_BUFFER:
+        if size < SOCKET_BUFFER:
             pytest.skip(f"this system allows a receive buffer of {size} octets only")
         for _ in range(2000):
             far.send(b"\x80" + bytes(1100))

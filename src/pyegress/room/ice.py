@@ -21,7 +21,8 @@ from pyegress.clock import Monotonic, monotonic
 from pyegress.room.diagnosis import IceDiagnosis, describe
 from pyegress.room.ice_connection import IceConnection
 from pyegress.room.ice_servers import IceServer, IceUrl, parse_ice_url
-from pyegress.room.paths import Address, DatagramSeam, Path, kernel_drops, open_udp_path
+from pyegress.room.kernel_buffer import kernel_drops
+from pyegress.room.paths import Address, DatagramSeam, Path, open_udp_path
 from pyegress.room.relay_path import RelayPath
 from pyegress.room.srtp import ReceiveBuffer
 from pyegress.room.tcp_path import open_tcp_path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -21,18 +20,23 @@ from aioice.ice import StunProtocol
 from aioice.stun import Transaction
 
 from pyegress.clock import Monotonic, monotonic
+from pyegress.room.kernel_buffer import enlarge_receive_buffer, inode_of
 from pyegress.room.srtp import ReceiveBuffer
 
 Address = tuple[str, int]
 
 #: Datagrams read in one wake-up of the loop before other callbacks get their turn.
 MAX_BURST = 256
-#: Octets of the kernel's receive buffer: half a second of 100 Mbit/s while the loop is busy.
-SOCKET_BUFFER = 8 << 20
+#: A wake-up of the loop costs several times what a packet costs. When packets come in more than this many wake-ups
+#: per second, the socket is read at fixed intervals instead, until they would be as many as the intervals or fewer.
+BUSY_WAKE_UPS = 250.0
+#: Seconds between reads of a busy socket: well below the 10 ms in which a gap is to be answered by a NACK.
+POLL_INTERVAL = 0.005
+#: Seconds over which wake-ups are counted.
+BUSY_WINDOW = 0.5
 #: First repetition of a connectivity check. aioice waits 500 ms, which is what a check costs that comes before the
 #: peer has read our answer.
 CHECK_RTO = 0.1
-_SO_RCVBUFFORCE = 33  # linux/asm-generic/socket.h; needs CAP_NET_ADMIN, passes net.core.rmem_max
 
 
 class DatagramSeam(Protocol):
@@ -158,8 +162,12 @@ class UdpSocket:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self.fileno = sock.fileno()
-        self.inode = _inode(self.fileno)
-        self._loop.add_reader(self.fileno, self._drain if owner.seam is None else self._drain_through_seam)
+        self.inode = inode_of(sock)
+        self._poll_timer: asyncio.TimerHandle | None = None
+        self._window_end = 0.0
+        #: Reads in this window that found something.
+        self._fruitful = 0
+        self._loop.add_reader(self.fileno, self._wake_up if owner.seam is None else self._drain_through_seam)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "sockname":
@@ -184,26 +192,65 @@ class UdpSocket:
     def close(self) -> None:
         if not self.is_closing():
             self._loop.remove_reader(self.fileno)
+            if self._poll_timer is not None:
+                self._poll_timer.cancel()
             self._sock.close()
             self._loop.call_soon(self._path.connection_lost, None)
 
-    def _drain(self) -> None:
+    @property
+    def polling(self) -> bool:
+        """The socket is busy and read at fixed intervals."""
+        return self._poll_timer is not None
+
+    def _wake_up(self) -> None:
+        """The socket is readable."""
+        now = monotonic()
+        self._drain(now)
+        self._fruitful += 1
+        if now >= self._window_end:
+            busy = self._fruitful > BUSY_WAKE_UPS * (now - self._window_end + BUSY_WINDOW)
+            self._fruitful, self._window_end = 0, now + BUSY_WINDOW
+            if busy and not self.is_closing():
+                self._loop.remove_reader(self.fileno)
+                self._poll_timer = self._loop.call_later(POLL_INTERVAL, self._poll)
+
+    def _poll(self) -> None:
+        now = monotonic()
+        self._fruitful += self._drain(now)
+        if self.is_closing():
+            return
+        if now >= self._window_end:
+            # Most reads in vain: waiting for packets costs less again.
+            quiet = self._fruitful < 0.6 * BUSY_WINDOW / POLL_INTERVAL
+            self._fruitful, self._window_end = 0, now + BUSY_WINDOW
+            if quiet:
+                self._poll_timer = None
+                self._loop.add_reader(self.fileno, self._wake_up)
+                return
+        self._poll_timer = self._loop.call_later(POLL_INTERVAL, self._poll)
+
+    def _drain(self, now: Monotonic) -> bool:
+        """Read what is there; True if there was something."""
         owner = self._owner
-        owner.last_received = now = monotonic()
         receive, data, on_media = self._sock.recvfrom_into, owner.buffer.data, owner.on_media
+        found = False
         for _ in range(MAX_BURST):
             try:
                 size, source = receive(data)
             except BlockingIOError:
-                return
+                return found
             except OSError:
                 if self.is_closing():
-                    return
+                    return found
                 continue  # an ICMP error of a datagram that we sent
+            if not found:
+                found = True
+                owner.last_received = now
             if size and 128 <= data[0] <= 191:
                 on_media(size, now)
             elif size:
                 owner.on_other(bytes(data[:size]), (source[0], source[1]), self._path)
+        return found
 
     def _drain_through_seam(self) -> None:
         seam = self._owner.seam
@@ -235,14 +282,6 @@ def open_udp_path(owner: PathOwner, receiver: Any, local: str) -> Path:
     return path
 
 
-def enlarge_receive_buffer(sock: socket.socket) -> None:
-    """As large as we may: beyond the system's limit only with CAP_NET_ADMIN."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, SOCKET_BUFFER)
-    except OSError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
-
-
 def host_candidate(transport: str, host: str, port: int, preference: int, tcptype: str | None = None) -> Candidate:
     return Candidate(
         foundation=candidate_foundation("host", transport, host),
@@ -254,20 +293,3 @@ def host_candidate(transport: str, host: str, port: int, preference: int, tcptyp
         type="host",
         tcptype=tcptype,
     )
-
-
-def _inode(fileno: int) -> int:
-    return os.fstat(fileno).st_ino
-
-
-def kernel_drops(inodes: frozenset[int]) -> int | None:
-    """Datagrams that the kernel dropped because these sockets' buffers were full; None where it does not say."""
-    drops: int | None = None
-    for table in ("/proc/net/udp", "/proc/net/udp6"):
-        with contextlib.suppress(OSError), open(table) as lines:
-            next(lines, None)
-            for line in lines:
-                words = line.split()
-                if len(words) >= 13 and int(words[9]) in inodes:
-                    drops = (drops or 0) + int(words[12])
-    return drops

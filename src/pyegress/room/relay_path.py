@@ -6,7 +6,8 @@ import asyncio
 from functools import partial
 from typing import Any, cast
 
-from pyegress.room.paths import DatagramSeam, Path, enlarge_receive_buffer
+from pyegress.room.kernel_buffer import enlarge_receive_buffer
+from pyegress.room.paths import DatagramSeam, Path
 
 
 class RelayPath(Path):
