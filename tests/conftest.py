@@ -68,11 +68,15 @@ async def no_tasks_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="session")
-def rtc_runtime() -> None:
-    """Start the rtc SDK's own runtime, whose threads and descriptors stay for the life of the process."""
+def rtc_runtime() -> Iterator[None]:
+    """Start the rtc SDK's own runtime, whose threads and descriptors stay until the end of the session."""
     from livekit.rtc._ffi_client import FfiClient
 
+    from pyegress.demo.publishers import release_sdk
+
     _ = FfiClient.instance
+    yield
+    release_sdk()
 
 
 @pytest.fixture(autouse=True)

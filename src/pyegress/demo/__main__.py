@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from pyegress.demo.publishers import release_sdk
 from pyegress.demo.server import ServerFailed
 from pyegress.demo.show import run_demo
 
@@ -31,6 +32,8 @@ def main() -> int:
     except ServerFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    finally:
+        release_sdk()
 
 
 if __name__ == "__main__":

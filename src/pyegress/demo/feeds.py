@@ -140,17 +140,21 @@ class EncodedVideo:
 
 
 class SoundFeed:
-    """Sound whose sample 0 belongs to the epoch."""
+    """Sound whose sample 0 belongs to the epoch; its tone is a whole number of Hz."""
 
     def __init__(self, sound: DemoSound) -> None:
         self.sound = sound
         self.source: Any = rtc.AudioSource(SAMPLE_RATE, sound.channels, queue_size_ms=0)
+        # Every second sounds the same.
+        second = sound.samples(0, SAMPLE_RATE).tobytes()
+        size = len(second) * _PIECE // SAMPLE_RATE
+        self._pieces = [second[at : at + size] for at in range(0, len(second), size)]
 
     async def run(self, epoch: Monotonic) -> None:
         sample = round((monotonic() - epoch) * SAMPLE_RATE) // _PIECE * _PIECE + _PIECE
         while True:
             await _until(Monotonic(epoch + sample / SAMPLE_RATE))
-            samples = self.sound.samples(sample, _PIECE).tobytes()
+            samples = self._pieces[sample // _PIECE % len(self._pieces)]
             await self.source.capture_frame(rtc.AudioFrame(samples, SAMPLE_RATE, self.sound.channels, _PIECE))
             sample += _PIECE
 

@@ -47,6 +47,7 @@ class Content:
     simulcast: bool = False
     #: Scalability mode of what the SDK encodes, for instance L1T3 or L3T3_KEY; "" leaves it to the SDK.
     scalability: str = ""
+    #: Hz, a whole number; None: by participant.
     tone: float | None = None
     continuous: bool = False
     channels: int = 1
@@ -220,6 +221,17 @@ class DemoParticipant:
         await asyncio.gather(published.task, return_exceptions=True)
         if isinstance(published.feed, DrawnVideo | EncodedVideo):
             self._logs.setdefault(source, []).extend(published.feed.log)
+
+
+def release_sdk() -> None:
+    """End the rtc SDK's runtime; to be called once, when nobody needs it any more, before the program ends.
+
+    It would end by itself at exit, but its threads may then call a Python that no longer answers, and abort.
+    """
+    from livekit.rtc._ffi_client import FfiClient
+
+    if FfiClient._instance is not None:
+        FfiClient._instance._dispose()
 
 
 @dataclass(slots=True)
