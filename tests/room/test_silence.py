@@ -35,11 +35,19 @@ def test_a_subscription_that_brings_nothing() -> None:
     assert cures(watch) == [(5.0, Cure.RESUBSCRIBE), (15.0, Cure.RESUBSCRIBE)]
 
 
-def test_a_packet_ends_the_watch() -> None:
+def test_packets_that_go_on_coming_end_the_watch() -> None:
     watch = SilenceWatch()
     watch.unmuted(Kind.AUDIO, 7, Monotonic(0.0))
-    assert watch.due(8, Monotonic(0.9)) is None
-    assert cures(watch, 8) == []
+    assert [watch.due(8 + second, Monotonic(second)) for second in range(1, 6)] == [None] * 5
+    assert cures(watch, 12, 6.0) == [], "a silence that begins later is the publisher's own"
+
+
+def test_blank_frames_after_the_unmute_are_no_sign_of_life() -> None:
+    """livekit-server sends them for 0.35 s after a mute, which a quick unmute overtakes."""
+    watch = SilenceWatch()
+    watch.unmuted(Kind.AUDIO, 7, Monotonic(0.0))
+    assert watch.due(25, Monotonic(0.5)) is None
+    assert cures(watch, 25, 0.5)[:2] == [(1.0, Cure.TOGGLE), (2.5, Cure.RESUBSCRIBE)]
 
 
 def test_nothing_is_due_while_muted_or_before_anything_happened() -> None:

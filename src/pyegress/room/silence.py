@@ -7,6 +7,7 @@ they end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from pyegress.clock import Monotonic
@@ -28,37 +29,49 @@ _AFTER_UNMUTE = {
     Kind.VIDEO: ((2.0, Cure.TOGGLE), (4.0, Cure.RESUBSCRIBE), (12.0, Cure.RESUBSCRIBE)),
 }
 _AFTER_SUBSCRIPTION = ((5.0, Cure.RESUBSCRIBE), (15.0, Cure.RESUBSCRIBE))
+#: A silence that begins later than this is the publisher's own. Before, packets prove nothing: the server's blank
+#: frames of a mute can come after the unmute.
+_BEGINNING = 3.0
 
 
 class SilenceWatch:
-    """Watches one track for its first packet after an event that should start it."""
+    """Watches one track after an event that should make it send: that packets come, and go on coming."""
 
-    __slots__ = ("_begin", "_cures", "_packets")
+    __slots__ = ("_begin", "_cures", "_heard", "_packets")
 
     def __init__(self) -> None:
         self._begin: Monotonic | None = None
+        #: When the packet counter was last seen to move.
+        self._heard = Monotonic(0.0)
         self._packets = 0
         self._cures: list[tuple[float, Cure]] = []
 
     def subscribed(self, packets: int, now: Monotonic) -> None:
-        """We asked for the track, and media can flow. `packets` is the track's packet counter."""
-        self._begin, self._packets, self._cures = now, packets, list(_AFTER_SUBSCRIPTION)
+        """We asked for the track. `packets` is the track's packet counter."""
+        self._watch(packets, now, _AFTER_SUBSCRIPTION)
 
     def unmuted(self, kind: Kind, packets: int, now: Monotonic) -> None:
         """The publisher unmuted the track."""
-        self._begin, self._packets, self._cures = now, packets, list(_AFTER_UNMUTE[kind])
+        self._watch(packets, now, _AFTER_UNMUTE[kind])
 
     def rest(self) -> None:
         """Muted, or no way for media: silence is right."""
         self._begin = None
 
     def due(self, packets: int, now: Monotonic) -> Cure | None:
-        """The cure that is due now, each once. Any packet since the beginning ends the watch."""
+        """The cure that is due now, each once. To be asked about every second."""
         if self._begin is None:
             return None
-        if packets != self._packets or not self._cures:
+        if packets != self._packets:
+            self._packets, self._heard = packets, now
+        if self._heard - self._begin > _BEGINNING or not self._cures:
             self._begin = None
             return None
-        if now - self._begin < self._cures[0][0]:
+        if now - self._heard < self._cures[0][0]:
             return None
         return self._cures.pop(0)[1]
+
+    def _watch(self, packets: int, now: Monotonic, cures: Sequence[tuple[float, Cure]]) -> None:
+        self._begin = self._heard = now
+        self._packets = packets
+        self._cures = list(cures)
