@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 from livekit import api
+from livekit.protocol.rtc import SignalRequest, UpdateTrackSettings
 
 from pyegress.codecs import Codec, Kind
 from pyegress.demo.publishers import Content
@@ -281,6 +282,28 @@ async def test_a_sink_may_unsubscribe_itself(livekit_server: LiveKitServer) -> N
         subscription = room.subscribe(ada.sids[Source.CAMERA], sink)
         await eventually(lambda: sink.ends == 1, "the end")
         assert len(sink.frames) >= 5
+
+
+async def test_a_track_that_stays_silent_after_unmute_is_brought_back(livekit_server: LiveKitServer) -> None:
+    """The server is made to hold the track back, as if it had missed the unmute."""
+    content = Content(continuous=True, dtx=False)
+    async with (
+        publisher(livekit_server, "silent", content=content, video=False) as ada,
+        await Room.connect(options(livekit_server, "silent")) as room,
+    ):
+        log = EventLog()
+        room.add_listener(log)
+        microphone = (await subscribe_all(room, tracks=1))[Source.MICROPHONE]
+        await microphone.more_frames(20)
+        ada.mute(Source.MICROPHONE)
+        await log.count(TrackMuted)
+        hold = UpdateTrackSettings(track_sids=[ada.sids[Source.MICROPHONE]], disabled=True)
+        room._connection.send(SignalRequest(track_setting=hold))
+        ada.unmute(Source.MICROPHONE)
+        await log.count(TrackUnmuted)
+        # More than the blank frames that the server sends when it mutes or disables.
+        await microphone.more_frames(100)
+        assert microphone.ends == 0
 
 
 @pytest.mark.parametrize("cure", ["toggle", "resubscribe"])
