@@ -89,7 +89,10 @@ class NetworkNamespace:
         self.close()
 
     def close(self) -> None:
-        """Kill what runs inside and remove the namespace; the interfaces vanish with it. May be repeated."""
+        """Kill what runs inside and remove namespace and interfaces. May be repeated."""
+        # The kernel takes its time to clear a namespace; the pair of interfaces must not outlive this call.
+        if Path(f"/sys/class/net/{self._link}").exists():
+            _ip("link", "del", self._link)
         _remove(self.name)
 
     def impair(self, *, loss: float = 0.0, loss_out: float = 0.0, tcp: Tcp = "pass") -> None:
