@@ -72,7 +72,7 @@ def test_a_full_disk_stops_the_recording_and_keeps_what_is_there(small_disk: Pat
     writer = FileWriter(path, combination.container, [spec_of(frames) for frames in combination.frames(3.0)])
     error, counts = fill(writer, combination)
     assert error is not None
-    assert error.message == f"cannot write {path}: No space left on device"
+    assert error.message == f"Cannot write {path}: No space left on device"
     assert error.remedy == "Free space there or choose another disk"
     assert (error.code, error.fault) == (Code.RESOURCE_EXHAUSTED, Fault.DESTINATION)
     with pytest.raises(OutputFailed, match="No space left"):
@@ -98,7 +98,7 @@ def test_no_space_for_the_finished_file_keeps_the_recording(small_disk: Path) ->
     result = writer.close()
     assert not result.optimised
     assert result.warning == (
-        f"cannot finish {path}: No space left on device. The file plays, but seeking in it may be slow. "
+        f"Cannot finish {path}: No space left on device. The file plays, but seeking in it may be slow. "
         "Free space there or choose another disk"
     )
     assert os.listdir(small_disk) == ["a.mp4"]

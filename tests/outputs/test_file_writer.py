@@ -263,7 +263,7 @@ def test_first_frame_without_parameter_sets_is_refused_and_leaves_no_file(tmp_pa
         FileWriter(tmp_path / "a.mp4", Container.MP4, [spec_of(frames[1:])])
     for codec in (Codec.H264, Codec.AV1):
         spec = StreamSpec(codec, (160, 96), video(codec, 2)[1])
-        with pytest.raises(OutputFailed, match="cannot begin"):
+        with pytest.raises(OutputFailed, match="Cannot begin"):
             FileWriter(tmp_path / "a.mp4", Container.MP4, [spec])
     assert os.listdir(tmp_path) == []
 

@@ -118,7 +118,7 @@ async def test_a_disk_that_refuses_is_reported_and_the_file_finished(
     assert not thread.submit(0, frames[0], 10**6)
     result = await thread.aclose()
     assert len(errors) == 1
-    assert errors[0].message == f"cannot write {path}: Input/output error"
+    assert errors[0].message == f"Cannot write {path}: Input/output error"
     assert not result.optimised
     assert 25 <= len(read_back(path).tracks[0].payloads) <= 100
     assert not writers()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.lifecycle.recording import RecordingState
-from pyegress.worker.progress import Progress
+from pyegress.worker.progress import Progress, TrackProgress
 
 #: Seconds between plain lines while nothing changes.
 PLAIN_INTERVAL = 10.0
+#: Seconds for which a track that is not muted must bring nothing before it is shown.
+NOTABLE_SILENCE = 5.0
+_NAMED = 4
 
 
 class LiveLine:
@@ -21,7 +25,7 @@ class LiveLine:
         self._stream = stream or sys.stderr
         self._quiet = quiet
         self._terminal = self._stream.isatty()
-        self._shown = 0
+        self._shown = False
         self._last = ""
         self._last_at = Monotonic(float("-inf"))
 
@@ -29,49 +33,56 @@ class LiveLine:
         """Show a snapshot."""
         if self._quiet:
             return
+        try:
+            self._show(progress)
+        except OSError:  # the terminal or the reader is gone; the recording goes on
+            self._quiet = True
+
+    def _show(self, progress: Progress) -> None:
         if self._terminal:
             self._overwrite(describe(progress))
+            return
+        if progress.state.final:
             return
         headline = _headline(progress)
         now = monotonic()
         if headline != self._last or now - self._last_at >= PLAIN_INTERVAL:
             self._last, self._last_at = headline, now
             self._stream.write(describe(progress) + "\n")
-            for line in progress.seen:
-                self._stream.write(f"  in the room: {line}\n")
             self._stream.flush()
 
     def clear(self) -> None:
         """Take the live line away."""
         if self._terminal and self._shown:
-            self._stream.write("\r\x1b[2K")
-            self._stream.flush()
-            self._shown = 0
+            with suppress(OSError):
+                self._stream.write("\r\x1b[2K")
+                self._stream.flush()
+            self._shown = False
 
     def _overwrite(self, text: str) -> None:
         width = shutil.get_terminal_size().columns
         if len(text) >= width:
             text = text[: width - 2] + "…"
+        self._shown = True
         self._stream.write(f"\r\x1b[2K{text}")
         self._stream.flush()
-        self._shown = len(text)
 
 
 def describe(progress: Progress) -> str:
     """One line: time, tracks, bit rate, loss, size; or what is waited for and what is seen."""
     if progress.state is RecordingState.STARTING:
-        return f"waiting for {progress.waiting_for}" if progress.waiting_for else "joining"
+        return f"waiting for {progress.waiting_for}" if progress.waiting_for else "joining the room"
     if progress.state is RecordingState.WAITING:
-        seen = f"; in the room: {'; '.join(progress.seen) or 'nobody'}"
-        return f"waiting for {progress.waiting_for}{seen}"
+        again = "RECONNECTING; " if progress.reconnecting else ""
+        return f"{again}waiting for {progress.waiting_for}; in the room: {'; '.join(progress.seen) or 'nobody'}"
     if progress.state is RecordingState.ENDING:
         return "finishing the files"
-    tracks = ", ".join(
-        f"{track.identity}/{track.source} {track.codec}{' (muted)' if track.muted else ''}"
-        for track in progress.tracks[:4]
-    )
-    if len(progress.tracks) > 4:
-        tracks = f"{len(progress.tracks)} tracks"
+    if progress.state.final:
+        return str(progress.state.value)
+    tracks = ", ".join(map(_describe_track, progress.tracks[:_NAMED]))
+    if len(progress.tracks) > _NAMED:
+        silent = sum(track.silent >= NOTABLE_SILENCE for track in progress.tracks)
+        tracks = f"{len(progress.tracks)} tracks" + (f" ({silent} silent)" if silent else "")
     parts = [
         f"● {duration(progress.elapsed)}",
         tracks or "no track now",
@@ -82,6 +93,13 @@ def describe(progress: Progress) -> str:
     if progress.reconnecting:
         parts.insert(1, "RECONNECTING")
     return "  ".join(parts)
+
+
+def _describe_track(track: TrackProgress) -> str:
+    note = " (muted)" if track.muted else ""
+    if track.silent >= NOTABLE_SILENCE:
+        note = f" (nothing for {track.silent:.0f} s)"
+    return f"{track.identity}/{track.source} {track.codec}{note}"
 
 
 def duration(seconds: float) -> str:
@@ -102,5 +120,5 @@ def size(octets: int) -> str:
 
 def _headline(progress: Progress) -> str:
     """What makes a new plain line worth it."""
-    tracks = ",".join(f"{track.track_id}{track.muted}" for track in progress.tracks)
+    tracks = ",".join(f"{track.track_id}{track.muted}{track.silent >= NOTABLE_SILENCE}" for track in progress.tracks)
     return f"{progress.state}{progress.waiting_for}{progress.seen}{progress.reconnecting}{tracks}"

@@ -13,26 +13,49 @@ the streams took to arrive.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec, Kind
 from pyegress.rtp.sender_report import SenderClock
 
-#: Arrival and RTP time may disagree by this much before RTP time is taken to have jumped, seconds.
-MAX_DISAGREEMENT = 2.0
-#: How fast video follows the audio clock, seconds per second (0.5 %: below what anyone sees), and how fast while it is
-#: off by more than COARSE seconds: after a republish or a reconnect.
-MAX_SLEW, FAST_SLEW, COARSE = 0.005, 0.05, 0.02
+#: Media cannot arrive before its time: this much ahead, and RTP time has jumped, seconds.
+MAX_EARLY = 2.0
+#: It may be late, when a path stalls and then delivers all at once; beyond this RTP time has jumped, seconds.
+MAX_LATE = 10.0
 #: Streams of one publisher take about equally long to arrive; reports that claim more than this are wrong, seconds.
 PLAUSIBLE = 0.4
+#: How fast video may follow the audio clock, seconds per second (0.5 %: below what anyone sees) ...
+MAX_SLEW = 0.005
+#: ... and while it is off by more than LARGE seconds, as after a stream that began anew: out of lip sync is worse.
+FAST_SLEW, LARGE = 0.05, 0.02
 #: Corrections below this are left to the slew, seconds.
 NEGLIGIBLE = 0.003
+#: What has been recorded for longer than this is not moved for a stream that joins late; the slew has to do, seconds.
+LONG = 60.0
+#: The least delay may rise this fast (clocks that run apart), seconds per second.
+_CREEP = 0.001
+#: Reports that the capture time of a recording's beginning is taken from; later ones carry the drift of the clocks.
+_ORIGIN_REPORTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a recording's tick 0 lies: on the sender's clock, and when it would have arrived with the least delay."""
+
+    capture: Wall
+    arrival: Monotonic
+
+    @property
+    def offset(self) -> float:
+        """Monotonic seconds minus the sender's clock, least delay included."""
+        return self.arrival - self.capture
 
 
 class StreamTimeline:
     """Maps one stream's RTP timestamps to ticks of the recording, in the stream's own clock rate."""
 
-    __slots__ = ("_anchor_rtp", "_anchor_ticks", "_lag", "_slewed_at", "codec", "fastest", "last", "reports")
+    __slots__ = ("_anchor_rtp", "_anchor_ticks", "_seen", "_slewed_at", "codec", "lag", "last", "reports")
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
@@ -40,11 +63,11 @@ class StreamTimeline:
         self._anchor_rtp: int | None = None
         self._anchor_ticks = 0
         self._slewed_at = 0
-        self._lag = 0.0
-        #: Arrival of RTP timestamp 0 by the frame that was fastest, monotonic seconds.
-        self.fastest = float("inf")
+        self._seen = 0.0
         #: The newest tick handed out, -1 before the first.
         self.last = -1
+        #: Seconds by which media arrives behind its place in the recording, when it is least delayed.
+        self.lag: float | None = None
 
     @property
     def anchored(self) -> bool:
@@ -55,21 +78,11 @@ class StreamTimeline:
         """Say that RTP timestamp `rtp` is `ticks` of the recording."""
         self._anchor_rtp, self._anchor_ticks = rtp, ticks
         self._slewed_at = ticks
-
-    def arrived(self, rtp: int, arrival: Monotonic, elapsed: float) -> None:
-        """Look at a frame's arrival, `elapsed` seconds into the recording; if RTP time jumped a new stream begins."""
-        if self.anchored:
-            lag = elapsed - self.seconds(rtp)
-            # Against the last frame, not the first: clocks of other speed differ by seconds after some hours.
-            if abs(lag - self._lag) > MAX_DISAGREEMENT:
-                self.forget_stream()
-            self._lag = lag
-        self.fastest = min(self.fastest, arrival - rtp / self.codec.clock_rate)
+        self.lag = None
 
     def forget_stream(self) -> None:
         """A new RTP stream begins: its timestamps and reports have nothing to do with the former."""
         self._anchor_rtp = None
-        self.fastest = float("inf")
         self.reports = SenderClock(self.codec.clock_rate, self.codec.kind)
 
     def ticks(self, rtp: int) -> int:
@@ -81,36 +94,54 @@ class StreamTimeline:
         """Seconds of the recording for an RTP timestamp."""
         return self.ticks(rtp) / self.codec.clock_rate
 
+    def jumped(self, lag: float) -> bool:
+        """Whether a frame with this lag is out of all proportion to those before: RTP time has jumped."""
+        return self.lag is not None and not -MAX_EARLY < lag - self.lag < MAX_LATE
+
+    def arrived(self, lag: float, at: float) -> None:
+        """A frame came `at` seconds with this lag: the least one counts, slowly forgotten."""
+        if self.lag is None or lag < self.lag:
+            self.lag = lag
+        else:
+            self.lag = min(lag, self.lag + _CREEP * max(0.0, at - self._seen))
+        self._seen = at
+
     def shift(self, seconds: float) -> None:
-        """Move everything that follows."""
-        self._anchor_ticks += round(seconds * self.codec.clock_rate)
-        self.last = -1
+        """Move everything, what was handed out included."""
+        ticks = round(seconds * self.codec.clock_rate)
+        self._anchor_ticks += ticks
+        self._slewed_at += ticks
+        self.last += ticks
+        if self.lag is not None:
+            self.lag -= seconds
 
     def follow(self, rtp: int, error: float) -> None:
         """Reduce `error` (seconds that the stream is late) as far as the slew allows since the last call."""
         now = self.ticks(rtp)
         elapsed = max(0, now - self._slewed_at) / self.codec.clock_rate
-        most = elapsed * (MAX_SLEW if abs(error) <= COARSE else FAST_SLEW)
-        step = max(-most, min(most, error))
-        move = round(step * self.codec.clock_rate)
+        most = elapsed * (FAST_SLEW if abs(error) > LARGE else MAX_SLEW)
+        move = round(max(-most, min(most, error)) * self.codec.clock_rate)
         if move:
             self._anchor_ticks -= move
-            self._slewed_at = now
+            self._slewed_at = now - move
+            if self.lag is not None:
+                self.lag += move / self.codec.clock_rate
 
     def capture(self, rtp: int) -> Wall | None:
         """When the sender captured it, on the sender's clock; None before the first report."""
         return self.reports.wall_of(rtp)
 
-    def capture_of_start(self) -> float | None:
-        """When tick 0 of the recording was captured, by this stream's reports; None before the first."""
-        assert self._anchor_rtp is not None
-        capture = self.capture(self._anchor_rtp)
-        return None if capture is None else capture - self._anchor_ticks / self.codec.clock_rate
+    def capture_of_zero(self) -> Wall | None:
+        """When the sender captured tick 0 of the recording; None while unknown."""
+        if self._anchor_rtp is None or (capture := self.capture(self._anchor_rtp)) is None:
+            return None
+        return Wall(capture - self._anchor_ticks / self.codec.clock_rate)
 
-    def arrival_of_start(self) -> float:
-        """When tick 0 of the recording would have arrived with this stream's fastest frame."""
-        assert self._anchor_rtp is not None
-        return self.fastest + (self._anchor_rtp - self._anchor_ticks) / self.codec.clock_rate
+    def seconds_of_capture(self, at: Wall) -> float | None:
+        """Seconds of the recording for a moment on the sender's clock; None while unknown."""
+        if self._anchor_rtp is None or (rtp := self.reports.timestamp_of(at)) is None:
+            return None
+        return self.seconds(rtp)
 
 
 class Timeline:
@@ -119,8 +150,9 @@ class Timeline:
     def __init__(self) -> None:
         self._streams: dict[Hashable, StreamTimeline] = {}
         self._zero: Monotonic | None = None
-        #: Capture time of tick 0 on the sender's clock, once exact.
-        self._capture_zero: Wall | None = None
+        self._exact = False
+        #: Tick 0 of a recording of one stream; None before the first sender report.
+        self.origin: Origin | None = None
 
     @property
     def started(self) -> bool:
@@ -129,7 +161,7 @@ class Timeline:
     @property
     def exact(self) -> bool:
         """Whether the streams are aligned by sender reports."""
-        return self._capture_zero is not None
+        return self._exact
 
     def stream(self, key: Hashable) -> StreamTimeline:
         return self._streams[key]
@@ -143,8 +175,15 @@ class Timeline:
             known.forget_stream()
 
     def report(self, key: Hashable, sender_time: Wall, timestamp: int) -> None:
-        """A sender report of a stream that has begun."""
-        self._streams[key].reports.add(sender_time, timestamp)
+        """A sender report of a stream; reports of a stream that has not begun are nothing to us."""
+        stream = self._streams.get(key)
+        if stream is None:
+            return
+        stream.reports.add(sender_time, timestamp)
+        if len(self._streams) > 1 or stream.reports.reports > _ORIGIN_REPORTS:
+            return
+        if self._zero is not None and stream.lag is not None and (capture := stream.capture_of_zero()) is not None:
+            self.origin = Origin(capture, Monotonic(self._zero + stream.lag))
 
     def elapsed(self, now: Monotonic) -> float:
         """Seconds of the recording at `now`, by arrival; 0 before the first frame."""
@@ -156,12 +195,14 @@ class Timeline:
         if self._zero is None:
             self._zero = arrival
         by_arrival = arrival - self._zero
-        stream.arrived(rtp, arrival, by_arrival)
+        if stream.anchored and stream.jumped(by_arrival - stream.seconds(rtp)):
+            stream.forget_stream()
         if not stream.anchored:
-            stream.anchor(rtp, self._first_tick(stream, rtp, by_arrival))
-            stream.arrived(rtp, arrival, by_arrival)
-        elif self._capture_zero is not None and stream.codec.kind is Kind.VIDEO:
+            at = by_arrival - self._usual_lag(stream)
+            stream.anchor(rtp, max(0, round(at * stream.codec.clock_rate)))
+        elif self._exact and stream.codec.kind is Kind.VIDEO:
             self._slew(stream, rtp)
+        stream.arrived(by_arrival - stream.seconds(rtp), by_arrival)
         ticks = max(stream.ticks(rtp), stream.last + 1, 0)
         stream.last = ticks
         return ticks
@@ -173,43 +214,43 @@ class Timeline:
         negative. `final`: no more reports will come; without them the fastest frames are believed.
         """
         anchored = {key: stream for key, stream in self._streams.items() if stream.anchored}
-        if self._capture_zero is not None or len(anchored) < 2:
+        if self._exact or len(anchored) < 2:
             return None
-        arrivals = {key: stream.arrival_of_start() for key, stream in anchored.items()}
-        starts = {key: start for key, stream in anchored.items() if (start := stream.capture_of_start()) is not None}
+        arrivals = {key: stream.lag or 0.0 for key, stream in anchored.items()}
+        starts = {key: start for key, stream in anchored.items() if (start := stream.capture_of_zero()) is not None}
         transits = [arrivals[key] - start for key, start in starts.items()]
         if len(starts) == len(anchored) and max(transits) - min(transits) <= PLAUSIBLE:
-            self._capture_zero = Wall(min(starts.values()))
+            self._exact = True
         elif final:
-            starts = arrivals
+            starts = {key: Wall(lag) for key, lag in arrivals.items()}
         else:
             return None
-        first = min(starts.values())
-        shifts = {key: start - first for key, start in starts.items()}
-        if max(shifts.values()) < NEGLIGIBLE:
+        zero = min(starts.values())
+        shifts = {key: start - zero for key, start in starts.items()}
+        long = any(stream.last > LONG * stream.codec.clock_rate for stream in anchored.values())
+        if long or max(shifts.values()) < NEGLIGIBLE:
             return dict.fromkeys(shifts, 0.0)
         for key, shift in shifts.items():
             anchored[key].shift(shift)
         return shifts
 
-    def _first_tick(self, stream: StreamTimeline, rtp: int, by_arrival: float) -> int:
-        capture = stream.capture(rtp)
-        at = by_arrival
-        if self._capture_zero is not None and capture is not None:
-            exact = capture - self._capture_zero
-            if abs(exact - by_arrival) <= MAX_DISAGREEMENT:
-                at = exact
-        return max(0, round(at * stream.codec.clock_rate))
+    def _usual_lag(self, stream: StreamTimeline) -> float:
+        """How far arrivals are behind the recording by now: clocks run apart, and the first frames came late."""
+        others = sorted(self._streams.values(), key=lambda other: other.codec.kind is not Kind.AUDIO)
+        for other in (*others, stream):
+            if other.anchored and other.lag is not None:
+                return other.lag
+        return stream.lag or 0.0
 
     def _slew(self, stream: StreamTimeline, rtp: int) -> None:
         audio = next((s for s in self._streams.values() if s.codec.kind is Kind.AUDIO and s.anchored), None)
         capture = stream.capture(rtp)
-        if capture is None or audio is None or audio.reports.reports == 0:
+        if capture is None or audio is None or audio.lag is None or stream.lag is None:
             return
         # Where the audio clock says that this moment of capture is.
-        audio_rtp = audio.reports.timestamp_of(capture)
-        if audio_rtp is None:
+        exact = audio.seconds_of_capture(capture)
+        if exact is None:
             return
-        error = stream.seconds(rtp) - audio.ticks(audio_rtp) / audio.codec.clock_rate
-        if abs(error) < MAX_DISAGREEMENT:
+        error = stream.seconds(rtp) - exact
+        if abs(error - (audio.lag - stream.lag)) <= PLAUSIBLE:
             stream.follow(rtp, error)

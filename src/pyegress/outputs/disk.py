@@ -40,7 +40,7 @@ def disk_failure(error: OSError, path: Path, doing: str) -> OutputFailed:
     if number == errno.EWOULDBLOCK:
         reason = "another recording is writing it"
     return OutputFailed(
-        f"cannot {doing} {path}: {reason}",
+        f"Cannot {doing} {path}: {reason}",
         remedy=_REMEDIES.get(number, "Check the disk and the path"),
         field=str(path),
         code=Code.RESOURCE_EXHAUSTED if number in (errno.ENOSPC, errno.EDQUOT) else None,

@@ -103,7 +103,7 @@ class FileWriter:
             raise disk_failure(error, path, "write") from error
         except ProtocolError as error:
             self._discard()
-            raise OutputFailed(f"cannot begin {path}: {error}", field=str(path), fault=Fault.OURS) from error
+            raise OutputFailed(f"Cannot begin {path}: {error}", field=str(path), fault=Fault.OURS) from error
         self._state = _State.OPEN
 
     @property
@@ -188,7 +188,7 @@ class FileWriter:
                 failure = disk_failure(error, self.path, "finish")
                 warning = f"{failure.message}. The file plays, but seeking in it may be slow. {failure.remedy}"
             except NotARecording as error:
-                warning = f"cannot finish {self.path}: {error}. The file plays, but seeking in it may be slow"
+                warning = f"Cannot finish {self.path}: {error}. The file plays, but seeking in it may be slow"
             self._end(warning)
         assert self._result is not None
         return self._result
@@ -198,7 +198,7 @@ class FileWriter:
         if self._result is None:
             with suppress(OutputFailed):
                 self.flush()
-            self._end(self._failure.message if self._failure else "the file was not finished")
+            self._end(self._failure.message if self._failure else "The file was not finished")
         assert self._result is not None
         return self._result
 
@@ -243,7 +243,7 @@ class FileWriter:
 
 def _check_streams(path: Path, container: Container, streams: Sequence[StreamSpec]) -> None:
     if not streams:
-        raise OutputFailed(f"nothing to write into {path}", field=str(path), fault=Fault.OURS)
+        raise OutputFailed(f"Nothing to write into {path}", field=str(path), fault=Fault.OURS)
     for spec in streams:
         if not container.holds(spec.codec):
             fitting = [other for other in Container if other.holds(spec.codec)]
@@ -256,7 +256,7 @@ def _check_streams(path: Path, container: Container, streams: Sequence[StreamSpe
                 fault=Fault.CALLER,
             )
         if spec.codec.kind is Kind.VIDEO and not all(spec.pixels):
-            raise OutputFailed(f"cannot begin {path}: the first picture has no size", field=str(path), fault=Fault.OURS)
+            raise OutputFailed(f"Cannot begin {path}: the first picture has no size", field=str(path), fault=Fault.OURS)
     if container.value.audio_only and len(streams) > 1:
         raise OutputFailed(
             f"{container.label} holds one audio stream, not {len(streams)}: {path}",

@@ -48,7 +48,7 @@ def rewrite(writer: FileWriter, plan: Rewrite, metadata: dict[str, str]) -> File
         if isinstance(error, OSError):
             raise disk_failure(error, plan.path, "rewrite") from error
         if isinstance(error, NotARecording):
-            raise OutputFailed(f"cannot rewrite {writer.path}: {error}", fault=Fault.OURS) from error
+            raise OutputFailed(f"Cannot rewrite {writer.path}: {error}", fault=Fault.OURS) from error
         raise
     old = writer.abort().path
     if old != new.path:

@@ -173,7 +173,7 @@ class WriterThread:
             result = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._done)), timeout)
         except TimeoutError:
             raise OutputFailed(
-                f"cannot finish {self._path}: the disk did not answer within {timeout:.0f} s",
+                f"Cannot finish {self._path}: the disk did not answer within {timeout:.0f} s",
                 remedy="Check the disk; what it has taken so far plays",
                 field=str(self._path),
             ) from None
@@ -237,7 +237,7 @@ class WriterThread:
                 self._loop.call_soon_threadsafe(self._on_failed, error)
 
     def _crash(self, error: BaseException) -> None:
-        failure = OutputFailed(f"writing {self._path} failed: {error!r}", field=str(self._path), fault=Fault.OURS)
+        failure = OutputFailed(f"Writing {self._path} failed: {error!r}", field=str(self._path), fault=Fault.OURS)
         failure.__cause__ = error
         self._fail(failure)
         self._done.set_exception(failure)

@@ -10,6 +10,8 @@ from pyegress.plan.selection import EveryTrack, ParticipantTracks, Selection
 
 #: How long a track, participant or room may be missing before the recording gives up, seconds (Track egress).
 DEFAULT_WAIT = 30.0
+#: How long a lost connection is tried again before the recording ends, seconds.
+DEFAULT_RECONNECT_WINDOW = 60.0
 #: A participant who is back within this time has not left, seconds.
 DEFAULT_GRACE = 5.0
 
@@ -27,28 +29,42 @@ class Connection:
     def __post_init__(self) -> None:
         if not self.url:
             raise InvalidRequest(
-                "no LiveKit server was named",
+                "No LiveKit server was named",
                 field="url",
                 remedy="Give --url or set LIVEKIT_URL, e.g. ws://localhost:7880",
             )
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
+        if not _is_server(self.url):
             raise InvalidRequest(
-                f"{self.url!r} is not the URL of a LiveKit server",
+                f"{_shown(self.url)!r} is not the URL of a LiveKit server",
                 field="url",
                 remedy="Use ws://HOST:PORT or wss://HOST, as in the server's own clients",
             )
         if not self.room and not self.token:
-            raise InvalidRequest("no room was named", field="room_name", remedy="Give the name of the room")
+            raise InvalidRequest("No room was named", field="room_name", remedy="Give the name of the room")
         if not self.token and not (self.api_key and self.api_secret):
             missing = " and ".join(
                 name for name, value in (("api key", self.api_key), ("api secret", self.api_secret)) if not value
             )
             raise InvalidRequest(
-                f"the {missing} is missing",
+                f"The {missing} is missing",
                 field="token or api key/secret",
                 remedy="Give --api-key and --api-secret, or set LIVEKIT_API_KEY and LIVEKIT_API_SECRET",
             )
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("ws", "wss", "http", "https") and bool(parts.hostname)
+
+
+def _shown(url: str) -> str:
+    """Without user and password."""
+    before, at, after = url.rpartition("@")
+    return f"{before.partition('://')[0]}://…@{after}" if at and "://" in before else after
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +81,24 @@ class CopyPlan:
     duration: float | None = None
     wait: float | None = DEFAULT_WAIT
     grace: float = DEFAULT_GRACE
-    #: How long a missing packet is waited for, seconds.
+    #: How long a missing packet is waited for.
     latency: float = 0.5
-    #: How long a lost connection is tried again before the recording ends, seconds.
-    reconnect_window: float = 60.0
+    #: How long a lost connection is tried again before the recording ends.
+    reconnect_window: float = DEFAULT_RECONNECT_WINDOW
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("duration", self.duration), ("wait", self.wait), ("latency", self.latency)):
             if value is not None and not value > 0:
                 raise InvalidRequest(
-                    f"{name} must be more than 0 seconds", field=name, remedy="Leave it out for no limit"
+                    f"The {name} must be more than 0 seconds", field=name, remedy="Leave it out for no limit"
+                )
+        for name, value in (("grace", self.grace), ("reconnect window", self.reconnect_window)):
+            if not value >= 0:
+                raise InvalidRequest(
+                    f"The {name} must be 0 seconds or more",
+                    field=name.replace(" ", "_"),
+                    remedy="Give a number of seconds",
                 )
 
     @property

@@ -21,19 +21,19 @@ class OneTrack:
     def __post_init__(self) -> None:
         if self.track_id and (self.identity or self.source):
             raise InvalidRequest(
-                "a track id and an identity with a source were both given",
+                "A track id and an identity with a source were both given",
                 field="track_id",
                 remedy="Give either the track id, or the identity and the source",
             )
         if not self.track_id and not (self.identity and self.source):
             raise InvalidRequest(
-                "no track was named",
+                "No track was named",
                 field="track_id",
                 remedy="Give the track id, or the identity and the source",
             )
         if self.source and self.source not in SOURCES:
             raise InvalidRequest(
-                f"unknown track source {self.source!r}", field="source", remedy=f"Use one of {', '.join(SOURCES)}"
+                f"Unknown track source {self.source!r}", field="source", remedy=f"Use one of {', '.join(SOURCES)}"
             )
 
     def takes(self, *, identity: str, sid: str, source: str) -> bool:
@@ -55,7 +55,7 @@ class ParticipantTracks:
 
     def __post_init__(self) -> None:
         if not self.identity:
-            raise InvalidRequest("no participant was named", field="identity", remedy="Give the participant's identity")
+            raise InvalidRequest("No participant was named", field="identity", remedy="Give the participant's identity")
 
     @property
     def sources(self) -> tuple[str, str]:
@@ -80,13 +80,13 @@ class TrackPair:
     def __post_init__(self) -> None:
         if not self.audio_track_id and not self.video_track_id:
             raise InvalidRequest(
-                "no track was named",
+                "No track was named",
                 field="audio_track_id or video_track_id",
                 remedy="Give an audio track id, a video track id, or both",
             )
         if self.audio_track_id == self.video_track_id:
             raise InvalidRequest(
-                "the audio and the video track are the same", field="audio_track_id", remedy="Give two different tracks"
+                "The audio and the video track are the same", field="audio_track_id", remedy="Give two different tracks"
             )
 
     def takes(self, *, identity: str, sid: str, source: str) -> bool:

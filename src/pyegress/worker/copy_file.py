@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyegress.clock import Monotonic, Wall, monotonic, wall
+from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError
-from pyegress.media.timeline import Timeline
+from pyegress.media.timeline import Origin, Timeline
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.gap_filler import GapFiller, gap_filler
 from pyegress.outputs.muxer import StreamSpec
@@ -51,27 +51,45 @@ class CopyFile:
     def __init__(
         self,
         *,
+        part: int = 1,
         path_for: Callable[[frozenset[Codec]], Path],
         metadata: Mapping[str, str],
         clip: float | None,
         on_failed: Callable[[EgressError], None],
     ) -> None:
-        """`path_for` names the file for its codecs or raises EgressError; `clip` ends it after so many seconds."""
+        """`path_for` names the file for its codecs or raises EgressError; `clip` ends it after so many seconds.
+
+        `part` is its number among the files of a recording.
+        """
+        self.part = part
         self._path_for = path_for
         self._metadata = metadata
         self._clip = clip
         self._on_failed = on_failed
         self._timeline = Timeline()
         self._streams: dict[Kind, _Stream] = {}
+        #: Whose media stream the timeline of a kind is about.
+        self._lines: dict[Kind, Feed] = {}
         self._thread: WriterThread | None = None
         self._refused: set[Feed] = set()
         self.path: Path | None = None
         #: When the first frame arrived.
         self.begun: Monotonic | None = None
-        self.begun_wall: Wall | None = None
         self.identity = ""
         self.name = ""
-        self.dropped = 0
+        #: Once the file is finished.
+        self.result: FileResult | None = None
+
+    @property
+    def origin(self) -> Origin | None:
+        """Second 0 of a file of one stream on the sender's clock, once sender reports tell."""
+        return self._timeline.origin
+
+    @property
+    def last(self) -> float:
+        """Seconds of the file where the newest frame begins."""
+        streams = ((kind, stream.spec.codec.clock_rate) for kind, stream in self._streams.items())
+        return max((self._timeline.stream(kind).last / rate for kind, rate in streams), default=0.0)
 
     @property
     def bytes_written(self) -> int:
@@ -86,16 +104,20 @@ class CopyFile:
         """Seconds since the first frame arrived."""
         return 0.0 if self.begun is None else max(0.0, now - self.begun)
 
+    def takes_over(self, feed: Feed) -> bool:
+        """Whether the feed may bring the stream of its kind: a newer publication does, any other once it has ended."""
+        stream = self._streams.get(feed.kind)
+        return stream is None or stream.current is feed or stream.current.ended or feed.rank > stream.current.rank
+
     def begin_stream(self, feed: Feed, codec: Codec) -> None:
         """A media stream of the feed begins: its timestamps have nothing to do with former ones."""
         stream = self._streams.get(feed.kind)
         if stream is None or stream.current is feed:
-            self._timeline.begin_stream(feed.kind, codec)
+            self._begin_line(feed, codec)
 
     def report(self, feed: Feed, report: SenderReportSeen) -> None:
         """A sender report of the feed's stream."""
-        stream = self._streams.get(feed.kind)
-        if stream is None or stream.current is not feed:
+        if self._lines.get(feed.kind) is not feed:
             return
         self._timeline.report(feed.kind, report.sender_time, report.timestamp)
         self._align(final=False)
@@ -110,9 +132,9 @@ class CopyFile:
             if stream is None:
                 return
         elif stream.current is not feed:
-            if not frame.keyframe or not self._takes_over(stream, feed):
+            if not frame.keyframe or not self.takes_over(feed):
                 return
-            self._timeline.begin_stream(feed.kind, frame.codec)
+            self._begin_line(feed, frame.codec)
             stream.current = feed
             stream.track_ids.append(feed.track_id)
         stream.arrival = frame.arrival
@@ -130,25 +152,26 @@ class CopyFile:
         self._refused.discard(feed)
 
     def tick(self, now: Monotonic) -> None:
-        """Let silence grow while an audio stream sends nothing."""
+        """Let silence grow while an audio stream sends nothing, as long as anything may still come."""
+        if all(stream.current.ended for stream in self._streams.values()):
+            return
         for stream in self._streams.values():
             if stream.filler is not None and now - stream.arrival > SILENCE_AFTER:
                 self._fill(stream, now - SILENCE_AFTER)
 
-    async def finish(self, end: Monotonic | None, zero: Monotonic) -> RecordedFile | None:
-        """Finish the file: silence up to `end` (None: it ends with its last frame). None if nothing was recorded.
+    async def finish(self, end: Monotonic | None) -> None:
+        """Finish the file, if there is one: silence up to `end` (None: it ends with its last frame); sets `result`.
 
-        `zero` is second 0 of the recording's one clock. Raises EgressError if there is no file.
+        Raises EgressError if the file could not be made.
         """
-        if self._thread is None or self.begun is None or self.begun_wall is None:
-            return None
+        if self._thread is None:
+            return
         self._align(final=True)
         if end is not None:
             for stream in self._streams.values():
                 if stream.filler is not None:
                     self._fill(stream, end)
-        result = await self._thread.aclose()
-        return self._describe(result, self.begun - zero, self.begun_wall)
+        self.result = await self._thread.aclose()
 
     def _align(self, *, final: bool) -> None:
         """Move what is recorded to where the sender reports say, as soon as they do."""
@@ -171,17 +194,18 @@ class CopyFile:
 
     def _submit(self, stream: _Stream, frame: EncodedFrame, at: int) -> None:
         assert self._thread is not None
-        if not self._thread.submit(stream.index, frame, at):
-            self.dropped += 1
+        self._thread.submit(stream.index, frame, at)
 
-    def _takes_over(self, stream: _Stream, feed: Feed) -> bool:
-        """A newer publication, or any other once the current one has ended."""
-        if stream.current.ended:
-            return True
-        return feed.track_id not in stream.track_ids
+    def _begin_line(self, feed: Feed, codec: Codec) -> None:
+        self._lines[feed.kind] = feed
+        self._timeline.begin_stream(feed.kind, codec)
 
     def _open(self, feed: Feed, frame: EncodedFrame) -> _Stream | None:
-        """The first frame of a kind: begin the file with it, or add it to the file."""
+        """The first frame of a kind: begin the file with it, or add it to the file. Pictures begin with a key frame."""
+        if not frame.keyframe:
+            return None
+        if self._lines.get(feed.kind) is not feed:
+            self._begin_line(feed, frame.codec)
         spec = StreamSpec(codec=frame.codec, size=frame.size, first=frame, title=feed.source)
         codecs = frozenset({frame.codec, *(stream.spec.codec for stream in self._streams.values())})
         try:
@@ -192,7 +216,6 @@ class CopyFile:
             return None
         if self.begun is None:
             self.begun = frame.arrival
-            self.begun_wall = Wall(wall() - (monotonic() - frame.arrival))
             self.identity, self.name = feed.identity, feed.name
         filler = gap_filler(frame.codec) if feed.kind is Kind.AUDIO else None
         stream = _Stream(len(self._streams), spec, feed.source, feed, filler, frame.arrival, [feed.track_id])
@@ -221,11 +244,14 @@ class CopyFile:
         assert container is not None
         self._thread.rewrite(path, container, [stream.spec for stream in ordered], moves)
 
-    def _describe(self, result: FileResult, start: float, started_at: Wall) -> RecordedFile:
+    def describe(self, start: float, started_at: Wall) -> RecordedFile:
+        """The finished file; its second 0 is `start` on the recording's one clock, and `started_at` in UTC."""
+        result = self.result
+        assert result is not None
         ordered = sorted(self._streams.values(), key=lambda stream: stream.index)
         warnings = [result.warning] if result.warning else []
-        if self.dropped:
-            warnings.append(f"The disk was too slow: {self.dropped} frames were not written")
+        if self._thread is not None and (dropped := self._thread.dropped.total):
+            warnings.append(f"The disk was too slow: {dropped} frames were not written")
         return RecordedFile(
             path=result.path,
             size=result.size,

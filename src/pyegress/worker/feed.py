@@ -13,6 +13,8 @@ from pyegress.worker.progress import TrackProgress
 
 #: Bit rates are averaged over this many seconds.
 RATE_WINDOW = 2.0
+#: A track that is not muted and brings nothing for this long is worth a word, seconds.
+SILENT_AFTER = 8.0
 
 
 class TrackTarget(Protocol):
@@ -37,20 +39,29 @@ class Subscribed(Protocol):
 
 
 class Feed:
-    """A `TrackSink` that hands frames to its target and remembers what progress shows."""
+    """A `TrackSink` that hands frames to its target and remembers what progress shows.
 
-    def __init__(self, participant: Participant, track: TrackPublication, target: TrackTarget) -> None:
+    `rank` tells later publications from earlier ones; `now` is when the track was asked for.
+    """
+
+    def __init__(
+        self, participant: Participant, track: TrackPublication, target: TrackTarget, *, rank: int, now: Monotonic
+    ) -> None:
+        self.rank = rank
         self.identity = participant.identity
         self.name = participant.name
         self.track_id = track.sid
         self.source = track.source.value
         self.kind = track.kind
         self.codec = track.codec
-        self.is_muted = track.muted
+        #: When it was muted and unmuted again (None: it still is).
+        self.mutes: list[tuple[Monotonic, Monotonic | None]] = [(now, None)] if track.muted else []
         self.ended = False
         self.target = target
         self.first_arrival: Monotonic | None = None
         self.last_arrival: Monotonic | None = None
+        #: Since when something should come.
+        self._expecting = now
         self.subscription: Subscribed | None = None
         self._recent: deque[tuple[Monotonic, int]] = deque()
         self._recent_octets = 0
@@ -79,6 +90,28 @@ class Feed:
 
     # -- the session ----------------------------------------------------------------------------------------------
 
+    @property
+    def is_muted(self) -> bool:
+        return bool(self.mutes) and self.mutes[-1][1] is None
+
+    def set_muted(self, muted: bool, now: Monotonic) -> None:
+        """The publisher muted or unmuted the track."""
+        if muted and not self.is_muted:
+            self.mutes.append((now, None))
+        elif not muted and self.is_muted:
+            self.mutes[-1] = (self.mutes[-1][0], now)
+            self._expecting = now
+
+    def expect_from(self, now: Monotonic) -> None:
+        """Nothing could come before `now`: the connection was away."""
+        self._expecting = now
+
+    def silent_for(self, now: Monotonic) -> float:
+        """Seconds for which nothing has come that should have; 0 while muted or ended."""
+        if self.ended or self.is_muted:
+            return 0.0
+        return max(0.0, now - max(self._expecting, self.last_arrival or self._expecting))
+
     def end(self) -> None:
         """Nothing more comes: unpublished, left, or the recording ends. Idempotent."""
         if self.ended:
@@ -102,6 +135,7 @@ class Feed:
             bitrate=self._recent_octets * 8 / RATE_WINDOW,
             loss=stats.packets_lost / expected if expected else 0.0,
             frames=stats.frames,
+            silent=self.silent_for(now),
         )
 
     def _forget(self, now: Monotonic) -> None:

@@ -14,7 +14,6 @@ from pyegress.room.events import SenderReportSeen
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.copy_file import CopyFile
 from pyegress.worker.feed import Feed
-from pyegress.worker.progress import RecordedFile
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +41,12 @@ class Parts:
         #: Feeds whose codec does not fit into the main file: a file of their own.
         self._beside: dict[Feed, CopyFile] = {}
         self._over: list[CopyFile] = []
-        self._finishing: dict[CopyFile, asyncio.Task[RecordedFile | None]] = {}
+        self._finishing: dict[CopyFile, asyncio.Task[None]] = {}
 
     @property
     def files(self) -> list[CopyFile]:
         """All files so far, in the order of their numbers."""
-        return [*self._over, self._main, *self._beside.values()]
+        return [*self._over, self._main, *dict.fromkeys(self._beside.values())]
 
     @property
     def paths(self) -> list[Path]:
@@ -80,28 +79,36 @@ class Parts:
         if held is None and file.codecs:
             file = self._fitting(feed, frame, file)
         elif held is not None and held is not frame.codec:
-            if not frame.keyframe:
+            if not frame.keyframe or not file.takes_over(feed):
                 return
             file = self._next_part(feed, frame, file)
         file.frame(feed, frame)
 
     def tick(self, now: Monotonic) -> None:
-        self._main.tick(now)
-        for file in self._beside.values():
+        for file in (self._main, *dict.fromkeys(self._beside.values())):
             file.tick(now)
 
-    async def finish(self, end: Monotonic | None, zero: Monotonic) -> list[RecordedFile]:
-        """Finish every file; one that cannot be finished is reported and does not hinder the others."""
-        pending = [self._finishing.get(file) or asyncio.ensure_future(file.finish(end, zero)) for file in self.files]
-        finished: list[RecordedFile] = []
-        for outcome in await asyncio.gather(*pending, return_exceptions=True):
-            if isinstance(outcome, EgressError):
-                self._on_failed(outcome)
-            elif isinstance(outcome, BaseException):
+    def close(self, end: Monotonic | None = None) -> None:
+        """Begin to finish every file, with silence up to `end` (None: it ends with its last frame). Idempotent."""
+        for file in self.files:
+            self._finish(file, end)
+
+    async def finish(self, end: Monotonic | None = None) -> None:
+        """Finish every file. One that cannot be finished is reported and does not hinder the others."""
+        self.close(end)
+        for outcome in await asyncio.gather(*self._finishing.values(), return_exceptions=True):
+            if isinstance(outcome, BaseException):
                 raise outcome
-            elif outcome is not None:
-                finished.append(outcome)
-        return finished
+
+    def _finish(self, file: CopyFile, end: Monotonic | None) -> None:
+        if file not in self._finishing:
+            self._finishing[file] = asyncio.create_task(self._finish_one(file, end), name="finish file")
+
+    async def _finish_one(self, file: CopyFile, end: Monotonic | None) -> None:
+        try:
+            await file.finish(end)
+        except EgressError as error:
+            self._on_failed(error)
 
     def _file_of(self, feed: Feed) -> CopyFile:
         return self._beside.get(feed, self._main)
@@ -110,6 +117,7 @@ class Parts:
         self._count += 1
         part = self._count
         return CopyFile(
+            part=part,
             path_for=lambda codecs: self._path_for(codecs, part),
             metadata=self._metadata,
             clip=self._clip,
@@ -119,10 +127,13 @@ class Parts:
     def _fitting(self, feed: Feed, frame: EncodedFrame, file: CopyFile) -> CopyFile:
         """The main file if the codec fits beside what it holds, else a file of its own."""
         try:
-            self._path_for(frozenset({*file.codecs.values(), frame.codec}), 1)
+            self._path_for(frozenset({*file.codecs.values(), frame.codec}), file.part)
         except EgressError as error:
-            self._on_warning(f"{feed.source} of {feed.identity} goes into a file of its own: {error.message}")
-            own = self._beside[feed] = self._new_file()
+            beside = (other for other in self._beside.values() if other.codecs.get(feed.kind) is frame.codec)
+            if (own := next(beside, None)) is None:
+                self._on_warning(f"The {feed.source} of {feed.identity!r} goes into another file: {error.message}")
+                own = self._new_file()
+            self._beside[feed] = own
             own.begin_stream(feed, frame.codec)
             return own
         return file
@@ -132,9 +143,7 @@ class Parts:
         logger.info("%s of %s changed its codec to %s", feed.source, feed.identity, frame.codec.label)
         new = self._new_file()
         self._over.append(file)
-        zero = self.begun
-        assert zero is not None
-        self._finishing[file] = asyncio.create_task(file.finish(None, zero), name="finish part")
+        self._finish(file, None)
         if file is self._main:
             self._main = new
             moving = [other for other in self._feeds if other not in self._beside]

@@ -20,11 +20,13 @@ class TrackProgress:
     source: str
     codec: str
     muted: bool
-    #: Bits per second of media over the last second.
+    #: Bits per second of media over the last two seconds.
     bitrate: float
     #: Packets lost for good, as a share of all (0..1), since the track began.
     loss: float
     frames: int
+    #: Seconds for which nothing came although the track is not muted.
+    silent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

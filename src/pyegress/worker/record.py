@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from pyegress.lifecycle.recording import EndReason
-from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_WAIT, Connection, CopyPlan
+from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.worker.progress import Progress, RecordingResult
 from pyegress.worker.session import RecordingSession
@@ -109,6 +109,7 @@ def record_track(
     token: str = "",
     duration: float | None = None,
     wait: float | None = DEFAULT_WAIT,
+    reconnect_window: float = DEFAULT_RECONNECT_WINDOW,
     overwrite: bool = False,
 ) -> Recording:
     """Record one track without transcoding, by its id or by who publishes it and its source.
@@ -116,12 +117,13 @@ def record_track(
     `source` is camera, microphone, screen_share or screen_share_audio. The extension of `output` must fit the codec;
     without one the fitting extension is added (H.264, H.265, AV1: .mp4; VP8, VP9: .webm; Opus: .ogg; G.711: .wav).
     Ends when the track is unpublished or its participant leaves, after `duration` seconds, or at `stop`.
-    `wait`: seconds that the track may be missing (None: no limit). Missing url, key and secret are taken from
+    `wait`: seconds that the track may be missing (None: no limit); `reconnect_window`: seconds that a lost connection
+    is tried again; `overwrite` replaces files that exist. Missing url, key and secret are taken from
     LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET. Raises InvalidRequest for arguments that make no sense.
     """
     selection = OneTrack(track_id=track_id, identity=identity, source=source)
     connection = _connection(room, url, api_key, api_secret, token)
-    return Recording(_plan(connection, selection, output, duration, wait, overwrite))
+    return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite))
 
 
 def record_participant(
@@ -137,6 +139,7 @@ def record_participant(
     duration: float | None = None,
     wait: float | None = None,
     grace: float = DEFAULT_GRACE,
+    reconnect_window: float = DEFAULT_RECONNECT_WINDOW,
     overwrite: bool = False,
 ) -> Recording:
     """Record a participant's camera and microphone (or screen share and its sound) into one file, as copies.
@@ -147,7 +150,7 @@ def record_participant(
     """
     selection = ParticipantTracks(identity=identity, screen_share=screen_share)
     connection = _connection(room, url, api_key, api_secret, token)
-    return Recording(_plan(connection, selection, output, duration, wait, overwrite, grace))
+    return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite, grace))
 
 
 def record_track_composite(
@@ -162,6 +165,7 @@ def record_track_composite(
     token: str = "",
     duration: float | None = None,
     wait: float | None = DEFAULT_WAIT,
+    reconnect_window: float = DEFAULT_RECONNECT_WINDOW,
     overwrite: bool = False,
 ) -> Recording:
     """Record one audio and one video track by their ids into one file, as copies. Ends with its tracks.
@@ -170,7 +174,7 @@ def record_track_composite(
     """
     selection = TrackPair(audio_track_id=audio_track_id, video_track_id=video_track_id)
     connection = _connection(room, url, api_key, api_secret, token)
-    return Recording(_plan(connection, selection, output, duration, wait, overwrite))
+    return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite))
 
 
 def record_tracks(
@@ -183,6 +187,7 @@ def record_tracks(
     token: str = "",
     duration: float | None = None,
     wait: float | None = DEFAULT_WAIT,
+    reconnect_window: float = DEFAULT_RECONNECT_WINDOW,
     overwrite: bool = False,
 ) -> Recording:
     """Record every track of everybody into the folder `output`, one file each, as they come and go.
@@ -191,7 +196,7 @@ def record_tracks(
     the room ends, after `duration` seconds, or at `stop`. Else as `record_track`.
     """
     connection = _connection(room, url, api_key, api_secret, token)
-    return Recording(_plan(connection, EveryTrack(), output, duration, wait, overwrite))
+    return Recording(_plan(connection, EveryTrack(), output, duration, wait, reconnect_window, overwrite))
 
 
 def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) -> Connection:
@@ -199,8 +204,9 @@ def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) 
     return Connection(
         url=url or environment.get("LIVEKIT_URL", ""),
         room=room,
-        api_key=api_key or environment.get("LIVEKIT_API_KEY", ""),
-        api_secret=api_secret or environment.get("LIVEKIT_API_SECRET", ""),
+        # Who gives a token wants to join with it, whatever else is set.
+        api_key="" if token else api_key or environment.get("LIVEKIT_API_KEY", ""),
+        api_secret="" if token else api_secret or environment.get("LIVEKIT_API_SECRET", ""),
         token=token,
     )
 
@@ -211,6 +217,7 @@ def _plan(
     output: str | os.PathLike[str],
     duration: float | None,
     wait: float | None,
+    reconnect_window: float,
     overwrite: bool,
     grace: float = DEFAULT_GRACE,
 ) -> CopyPlan:
@@ -221,5 +228,6 @@ def _plan(
         duration=duration,
         wait=wait,
         grace=grace,
+        reconnect_window=reconnect_window,
         overwrite=overwrite,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from pyegress.clock import Monotonic, monotonic
@@ -30,19 +29,18 @@ from pyegress.room.events import (
 )
 from pyegress.room.options import RoomOptions
 from pyegress.room.room import Room
+from pyegress.room.transport import TransportState
 from pyegress.worker.ending import EndPolicy
-from pyegress.worker.feed import Feed
-from pyegress.worker.index_file import write_index
+from pyegress.worker.feed import SILENT_AFTER, Feed
+from pyegress.worker.index_file import IndexWriter
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
-from pyegress.worker.waiting import describe_room, missing_error
+from pyegress.worker.waiting import describe_room, missing_error, waiting_text
 
 logger = logging.getLogger(__name__)
 
 #: How often timers, silence and progress are looked at, seconds.
 TICK = 0.25
-#: `index.json` is at most this old, seconds.
-INDEX_INTERVAL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +62,19 @@ class RecordingSession:
         self._inbox: asyncio.Queue[RoomEvent | _Stop | EgressError] = asyncio.Queue()
         self._room: Room | None = None
         self._feeds: dict[str, Feed] = {}
+        #: Feeds that were found silent and have been spoken of.
+        self._silent: set[Feed] = set()
         self._recorder = Recorder(plan, on_error=self._inbox.put_nowait)
         self._policy = EndPolicy(plan)
         self._begun = monotonic()
         self._waiting_for = ""
-        self._indexed = Monotonic(0.0)
-        self._indexing: asyncio.Future[None] | None = None
+        #: What keeps the media away, as far as we were told.
+        self._hindrance = ""
+        self._index = IndexWriter(self._recorder)
+
+    @property
+    def _room_name(self) -> str:
+        return self._room.name if self._room is not None else self.plan.connection.room
 
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
         """Ask for an ordinary end: no more media is taken, files are finished. Idempotent."""
@@ -79,13 +84,18 @@ class RecordingSession:
         """A snapshot of now."""
         now = monotonic()
         room = self._room
+        waiting = self._waiting_for
+        if room is not None and self.lifecycle.state is RecordingState.WAITING:
+            going = [feed for feed in self._feeds.values() if not feed.ended]
+            connected = room.media_state is TransportState.CONNECTED
+            waiting = waiting_text(self.plan, going, media_connected=connected)
         return Progress(
             state=self.lifecycle.state,
             elapsed=self._recorder.elapsed(now),
             bytes_written=self._recorder.bytes_written,
             tracks=tuple(feed.progress(now) for feed in self._feeds.values() if not feed.ended),
-            waiting_for=self._waiting_for,
-            seen=describe_room(room.participants) if room is not None and self._waiting_for else (),
+            waiting_for=waiting,
+            seen=describe_room(room.participants) if room is not None and waiting else (),
             reconnecting=self._policy.reconnecting,
         )
 
@@ -101,6 +111,7 @@ class RecordingSession:
         return await self._finish(stop)
 
     async def _record(self) -> _Stop:
+        self._report()
         self._recorder.check_output()
         if (early := await self._joined_or_stopped()) is not None:
             return early
@@ -108,7 +119,7 @@ class RecordingSession:
         assert room is not None
         self._recorder.joined(room.name, room.sid)
         self._move(RecordingState.WAITING, f"joined room {room.name!r}")
-        self._waiting_for = str(self.plan.selection)
+        self._waiting_for = ""
         self._begun = monotonic()
         room.add_listener(self._inbox.put_nowait)
         for participant in list(room.participants.values()):
@@ -139,7 +150,7 @@ class RecordingSession:
 
     async def _join(self) -> Room:
         plan, connection = self.plan, self.plan.connection
-        if connection.api_secret:
+        if connection.api_secret and not connection.token:
             await await_room(
                 connection.url,
                 connection.api_key,
@@ -196,13 +207,15 @@ class RecordingSession:
                 self._gone(track.sid, event.at)
             case TrackMuted(track=track) | TrackUnmuted(track=track):
                 if feed := self._feeds.get(track.sid):
-                    feed.is_muted = track.muted
+                    feed.set_muted(track.muted, event.at)
             case SubscriptionFailed(track_sid=sid, error=error, final=final):
                 return self._refused(sid, error, final)
             case Reconnecting():
                 self._policy.connection_lost()
             case Reconnected():
                 self._policy.connection_back(event.at)
+                for feed in self._feeds.values():
+                    feed.expect_from(event.at)
             case Disconnected(error=error, reason=reason):
                 return _Stop(EndReason.FAILURE if error else EndReason.SOURCE_CLOSED, reason.replace("_", " "), error)
             case _:
@@ -242,12 +255,17 @@ class RecordingSession:
         feed = self._feeds.get(sid)
         if feed is not None and not feed.ended:
             feed.end()
+            self._recorder.track_over(feed)
             logger.info("%s of %r ended (%s)", feed.source, feed.identity, sid)
         self._policy.track_gone(sid, now)
 
     def _refused(self, sid: str, error: EgressError, final: bool) -> _Stop | None:
         """The server does not send us a track that it announced."""
-        if sid not in self._feeds or not final:
+        if sid not in self._feeds:
+            return None
+        if not final:
+            self._hindrance = str(error)
+            self._recorder.warn(str(error))
             return None
         self._gone(sid, monotonic())
         self._recorder.warn(str(error))
@@ -259,10 +277,11 @@ class RecordingSession:
 
     def _tick(self, now: Monotonic) -> _Stop | None:
         self._recorder.tick(now)
+        self._watch_silence(now)
         if self.lifecycle.state is RecordingState.WAITING and self._recorder.started:
             self._move(RecordingState.ACTIVE, "first media arrived")
-            self._waiting_for = ""
-        self._write_index(now)
+        if self.plan.many_files and self._recorder.started:
+            self._index.tick(now, self._room_name)
         self._report()
         duration = self.plan.duration
         if duration is not None and self._recorder.elapsed(now) >= duration + self.plan.latency:
@@ -282,8 +301,31 @@ class RecordingSession:
         waiting = [feed for feed in self._feeds.values() if not feed.ended]
         if now - self._begun < limit or (waiting and all(feed.is_muted for feed in waiting)):
             return None
-        subscribed = [f"{feed.source} of {feed.identity!r}" for feed in waiting]
-        return _Stop(EndReason.FAILURE, error=missing_error(self.plan, room.name, room.participants, subscribed, limit))
+        if room.media_error is not None:
+            return _Stop(EndReason.FAILURE, error=room.media_error)
+        error = missing_error(
+            self.plan,
+            room.name,
+            room.participants,
+            waiting,
+            limit,
+            media_connected=room.media_state is TransportState.CONNECTED,
+            hindrance=self._hindrance,
+        )
+        return _Stop(EndReason.FAILURE, error=error)
+
+    def _watch_silence(self, now: Monotonic) -> None:
+        """Say so when a track that should send does not."""
+        if self._policy.reconnecting:
+            return
+        for feed in self._feeds.values():
+            if feed.silent_for(now) < SILENT_AFTER:
+                self._silent.discard(feed)
+            elif feed not in self._silent:
+                self._silent.add(feed)
+                what = "has sent nothing yet" if feed.last_arrival is None else "sends nothing any more"
+                at = f" (after {self._recorder.elapsed(now):.0f} s)" if self._recorder.started else ""
+                self._recorder.warn(f"The {feed.source} of {feed.identity!r} is not muted and {what}{at}")
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -297,14 +339,16 @@ class RecordingSession:
         started = self._recorder.started
         # A source that ended takes the file with it; a stop means that nothing more was said until now.
         end = None if stop.reason is EndReason.SOURCE_CLOSED else now
-        files = await self._recorder.finish(end)
         room = self._room
-        name, sid = (room.name, room.sid) if room is not None else (self.plan.connection.room, "")
-        if room is not None:
-            await room.aclose()
+        name, sid = self._room_name, room.sid if room is not None else ""
+        try:
+            files = await self._recorder.finish(end)
+            if self.plan.many_files and started:
+                await self._index.finish(name)
+        finally:
+            if room is not None:
+                await room.aclose()
         error = stop.error or self._late_error()
-        if self.plan.many_files and (files or started):
-            await self._last_index()
         result = RecordingResult(
             state=_final_state(error, files),
             reason=EndReason.FAILURE if error is not None else stop.reason,
@@ -327,28 +371,6 @@ class RecordingSession:
             if isinstance(message := self._inbox.get_nowait(), EgressError):
                 return message
         return None
-
-    def _write_index(self, now: Monotonic) -> None:
-        if not self.plan.many_files or not self._recorder.started or now - self._indexed < INDEX_INTERVAL:
-            return
-        if self._indexing is None or self._indexing.done():
-            self._indexed = now
-            self._indexing = asyncio.ensure_future(self._index())
-
-    async def _last_index(self) -> None:
-        if self._indexing is not None:
-            await asyncio.wait({self._indexing})
-        await self._index()
-
-    async def _index(self) -> None:
-        recorder = self._recorder
-        entries = recorder.index()
-        name = self._room.name if self._room is not None else self.plan.connection.room
-        # A disk that refuses the index refuses the recordings too, and they say so.
-        with suppress(OSError):
-            await asyncio.to_thread(
-                write_index, recorder.directory, room=name, started_at=recorder.started_at, tracks=entries
-            )
 
     def _say_waiting(self, what: str) -> None:
         self._waiting_for = what

@@ -8,6 +8,7 @@ from pyegress.errors import EgressError, NotFound, RoomConnectionFailed
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
 from pyegress.room.events import Participant
+from pyegress.worker.feed import Feed
 
 _SHOWN = 20
 
@@ -31,15 +32,47 @@ def describe_room(participants: Mapping[str, Participant]) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def waiting_text(plan: CopyPlan, feeds: Collection[Feed], *, media_connected: bool) -> str:
+    """What a recording that has joined waits for; `feeds` are the tracks that it asked for and that go on."""
+    if not feeds:
+        return str(plan.selection)
+    if not media_connected:
+        return "a media path to the server"
+    muted = [feed for feed in feeds if feed.is_muted]
+    if len(muted) == len(feeds):
+        return f"{_listed(muted)} to be unmuted"
+    return f"media from {_listed([feed for feed in feeds if not feed.is_muted])}"
+
+
+def _listed(feeds: Collection[Feed]) -> str:
+    return ", ".join(sorted(f"the {feed.source} of {feed.identity!r}" for feed in feeds))
+
+
 def missing_error(
-    plan: CopyPlan, room: str, participants: Mapping[str, Participant], subscribed: Collection[str], waited: float
+    plan: CopyPlan,
+    room: str,
+    participants: Mapping[str, Participant],
+    feeds: Collection[Feed],
+    waited: float,
+    *,
+    media_connected: bool = True,
+    hindrance: str = "",
 ) -> EgressError:
-    """The error after the wait limit: what was waited for, and what was seen instead."""
+    """The error after the wait limit: what was waited for, and what was seen instead.
+
+    `feeds` are the tracks that were asked for and that go on; `hindrance` is what the server said of them.
+    """
     seen = "; ".join(describe_room(participants)) or "nobody"
-    if subscribed:
+    if feeds:
+        what = f"No media arrived within {waited:g} s from {_listed(feeds)} in room {room!r}"
+        if not media_connected:
+            return RoomConnectionFailed(
+                f"{what}: there is no media path to the server",
+                remedy="Open livekit-server's UDP ports and its TCP fallback in every firewall between, or configure "
+                "TURN; a longer --wait tells in more detail what was tried",
+            )
         return RoomConnectionFailed(
-            f"No media arrived within {waited:g} s from {', '.join(sorted(subscribed))} in room {room!r}",
-            remedy="Check that the publisher sends, and that UDP from the server gets through",
+            what, remedy=hindrance or "Check that the publisher sends, and that UDP from the server gets through"
         )
     remedy = "Check the name; --wait sets how long to wait"
     match plan.selection:

@@ -1,0 +1,105 @@
+"""Runs one recording to its end in the foreground: signals, the live line, the result, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pyegress.cli import exit_codes
+from pyegress.cli.live import LiveLine, duration, size
+from pyegress.cli.options import Common
+from pyegress.errors import EgressError
+from pyegress.worker.progress import RecordingResult
+
+if TYPE_CHECKING:
+    from pyegress.worker.record import Recording
+
+#: What ends a recording in order. A terminal that goes away must not take the file with it.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(make: Callable[[], Recording], common: Common) -> None:
+    """Make the recording, run it to its end, print what came of it, and exit with the code that says so."""
+    logging.basicConfig(
+        level=logging.INFO if common.verbose else logging.CRITICAL,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("aioice").setLevel(logging.WARNING if common.verbose else logging.CRITICAL)
+    line = LiveLine(quiet=common.quiet or common.verbose)
+    try:
+        result = _run_loop(_record(make(), line))
+    except EgressError as error:
+        fail(error)
+        raise typer.Exit(exit_codes.of_error(error)) from None
+    except (typer.BadParameter, typer.Exit):
+        raise
+    except Exception as error:
+        logging.getLogger(__name__).info("the recording failed", exc_info=True)
+        line.clear()
+        fail(
+            EgressError(
+                f"pyegress failed ({type(error).__name__}); what was recorded is on the disk",
+                remedy="Please report it, with what --verbose shows",
+            )
+        )
+        raise typer.Exit(exit_codes.ExitCode.INTERNAL) from None
+    line.clear()
+    if common.as_json:
+        typer.echo(json.dumps(result.as_json(), indent=2, ensure_ascii=False))
+    else:
+        _print(result)
+    for warning in (*(warning for file in result.files for warning in file.warnings), *result.warnings):
+        typer.echo(f"pyegress: warning: {_sentence(warning)}", err=True)
+    if result.error is not None:
+        fail(result.error)
+    raise typer.Exit(exit_codes.of_result(result))
+
+
+def fail(error: EgressError) -> None:
+    """Say on standard error what went wrong and what to do."""
+    typer.echo(f"pyegress: {_sentence(error.message)}", err=True)
+    if error.remedy:
+        typer.echo(f"  {_sentence(error.remedy)}", err=True)
+
+
+async def _record(recording: Recording, line: LiveLine) -> RecordingResult:
+    loop = asyncio.get_running_loop()
+    async with recording:
+        for number in _SIGNALS:
+            # nohup has it ignored, and so it stays.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, recording.stop)
+        async for progress in recording.progress():
+            line.show(progress)
+        return await recording.wait()
+
+
+def _run_loop(main: Coroutine[Any, Any, RecordingResult]) -> RecordingResult:
+    try:
+        from uvloop import run
+    except ImportError:
+        return asyncio.run(main)
+    return run(main)
+
+
+def _print(result: RecordingResult) -> None:
+    for file in result.files:
+        streams = " + ".join(
+            f"{stream.codec} {stream.size[0]}x{stream.size[1]}" if stream.size else stream.codec
+            for stream in file.streams
+        )
+        typer.echo(f"{file.path}  {duration(file.duration)}  {streams}  {size(file.size)}")
+    if not result.files and result.error is None:
+        typer.echo("pyegress: Stopped before any media came: nothing was recorded.", err=True)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
