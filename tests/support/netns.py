@@ -76,6 +76,9 @@ class NetworkNamespace:
             _ip("-n", self.name, "addr", "add", f"{self.inside}/30", "dev", "eth0")
             for device in ("lo", "eth0"):
                 _ip("-n", self.name, "link", "set", device, "up")
+            # No packet has to wait for ARP, which a busy machine answers late.
+            _ip("neigh", "add", self.inside, "lladdr", _mac("eth0", self.name), "dev", self._link)
+            _ip("-n", self.name, "neigh", "add", self.outside, "lladdr", _mac(self._link), "dev", "eth0")
             _ip("-n", self.name, "route", "add", "default", "via", self.outside)
             self.impair()
         except BaseException:
@@ -183,6 +186,12 @@ def _dice(direction: str, share: float) -> str:
     drop = f"numgen random mod 10000 < {round(share * 10000)} counter name {direction}_dropped drop"
     seen = f"meta l4proto udp counter name {direction}_seen"
     return f"{seen}; meta l4proto udp {drop}" if share > 0 else seen
+
+
+def _mac(device: str, namespace: str | None = None) -> str:
+    inside = ("-n", namespace) if namespace else ()
+    address: str = json.loads(_ip(*inside, "-j", "link", "show", "dev", device))[0]["address"]
+    return address
 
 
 def _ip(*arguments: str) -> str:

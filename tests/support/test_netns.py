@@ -19,11 +19,12 @@ pytestmark = pytest.mark.system
 _PINGER = """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(0.1)
 s.connect((sys.argv[1], int(sys.argv[2])))
 for start in range(0, int(sys.argv[3]), 200):
+    s.settimeout(None)
     for number in range(start, start + 200):
         s.send(number.to_bytes(4, "big"))
+    s.settimeout(0.1)
     try:
         while True:
             number = int.from_bytes(s.recv(100), "big")
