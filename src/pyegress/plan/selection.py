@@ -91,7 +91,7 @@ class TrackPair:
 
     def takes(self, *, identity: str, sid: str, source: str) -> bool:
         """Whether a publication is one of the two."""
-        return sid in (self.audio_track_id, self.video_track_id)
+        return bool(sid) and sid in (self.audio_track_id, self.video_track_id)
 
     def __str__(self) -> str:
         return " and ".join(
