@@ -28,8 +28,9 @@ RTC_CODECS = {
 #: The only length that the SDK sends on at once. Longer pieces go through its queue, which delays sound against
 #: pictures by 150-450 ms, another amount each time.
 _PIECE = SAMPLE_RATE // 100
-#: Seconds that drawn pictures may lag behind on a busy machine before some are left out.
-_PATIENCE = 0.3
+#: Seconds that drawn pictures may lag behind on a busy machine before some are left out. The SDK takes how late the
+#: first ones come for the distance of its clock from ours, and moves pictures against sound by as much.
+_PATIENCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
