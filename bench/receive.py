@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
@@ -52,18 +52,6 @@ class CountingSink:
 
     def on_ended(self) -> None:
         pass
-
-
-async def publish(server: dict[str, str], tokens: list[str], bitrate: int) -> None:
-    """Publish until standard input closes."""
-    from pyegress.demo.publishers import Content, DemoParticipant
-
-    async with AsyncExitStack() as stack:
-        for index, token in enumerate(tokens):
-            content = Content(participant=index, encoded=True, bitrate=bitrate)
-            await stack.enter_async_context(DemoParticipant(server["url"], token, f"p{index}", content))
-        print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
 
 
 async def receive(server: dict[str, str]) -> None:
@@ -165,6 +153,8 @@ class Role:
 def measure(participants: int, seconds: float, bitrate: int) -> dict[str, float]:
     """One room with so many participants. Core-seconds per second, packets per second, MB."""
     # Imported late, here and above: the receiver's memory is to be that of a receiver.
+    from pyegress.demo.cast import Cast, Person
+    from pyegress.demo.publishers import Content
     from pyegress.demo.server import LiveKitServer
 
     with ExitStack() as stack:
@@ -172,10 +162,11 @@ def measure(participants: int, seconds: float, bitrate: int) -> dict[str, float]
         server = stack.enter_context(LiveKitServer(directory))
         access = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
         for first in range(0, participants, _PER_PROCESS):
-            names = [f"p{index}" for index in range(first, min(first + _PER_PROCESS, participants))]
-            tokens = json.dumps([server.token(name, ROOM) for name in names])
-            role = Role("publish", "--server", json.dumps(access), "--tokens", tokens, "--bitrate", str(bitrate))
-            stack.enter_context(role).ready()
+            people = []
+            for index in range(first, min(first + _PER_PROCESS, participants)):
+                content = Content(participant=index, encoded=True, bitrate=bitrate, dtx=False)
+                people.append(Person(f"p{index}", server.token(f"p{index}", ROOM), content))
+            stack.enter_context(Cast(server.url, people))
         ours = stack.enter_context(Role("receive", "--server", json.dumps(access)))
         access["token"] = server.token("sdk", ROOM, publish=False)
         sdk = stack.enter_context(Role("sdk", "--server", json.dumps(access)))
@@ -212,12 +203,10 @@ def main() -> int:
     parser.add_argument("--participants", default="1,4,8,16")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--bitrate", type=int, default=600_000)
-    for internal in ("--role", "--server", "--tokens"):
+    for internal in ("--role", "--server"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
     options = parser.parse_args()
     match options.role:
-        case "publish":
-            return asyncio.run(publish(json.loads(options.server), json.loads(options.tokens), options.bitrate)) or 0
         case "receive":
             return uvloop.run(receive(json.loads(options.server))) or 0
         case "sdk":

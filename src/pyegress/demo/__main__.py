@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from pyegress.demo.publishers import release_sdk
+from pyegress.demo.cast import CastFailed
 from pyegress.demo.server import ServerFailed
 from pyegress.demo.show import run_demo
 
@@ -29,11 +29,9 @@ def main() -> int:
     except TimeoutError:
         sys.stderr.write("the recordings did not end in time\n")
         return 1
-    except ServerFailed as error:
+    except (ServerFailed, CastFailed) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    finally:
-        release_sdk()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -17,17 +16,17 @@ from rich.table import Table
 import pyegress
 from pyegress.clock import wall
 from pyegress.codecs import Codec
+from pyegress.demo.cast import Cast, Person
 from pyegress.demo.inspection import Inspection, inspect, write_contact_sheet
-from pyegress.demo.publishers import Content, DemoParticipant
+from pyegress.demo.publishers import Content
 from pyegress.demo.server import LiveKitServer
 
 ROOM = "demo"
 #: Seconds beyond its duration after which a recording counts as stuck.
 _PATIENCE = 60.0
-#: H.264 comes pre-encoded: the rtc SDK's own encoder for it writes to stderr.
 CAST = {
     "alice": Content(participant=1, codec=Codec.VP8),
-    "bob": Content(participant=2, codec=Codec.H264, encoded=True, bitrate=350_000, clip_seconds=20, gop=1, phases=2),
+    "bob": Content(participant=2, codec=Codec.H264),
     "carol": Content(participant=3, codec=Codec.VP9),
 }
 
@@ -38,8 +37,6 @@ async def run_demo(*, duration: float = 15.0, output: Path = Path("recordings"),
     Whatever was started is stopped at the end, also when the task is cancelled.
     """
     console = console or Console()
-    # The SDK warns of handles that it released itself.
-    logging.getLogger("livekit").setLevel(logging.ERROR)
     started = datetime.fromtimestamp(wall(), UTC)
     folder = output / f"demo-{started:%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True)
@@ -49,8 +46,9 @@ async def run_demo(*, duration: float = 15.0, output: Path = Path("recordings"),
             server = stack.enter_context(LiveKitServer(Path(scratch)))
             console.print(f"  {server.url}")
             console.print("Three participants join the room and publish ...")
+            people = [Person(name, server.token(name, ROOM), content) for name, content in CAST.items()]
+            stack.enter_context(Cast(server.url, people))
             for name, content in CAST.items():
-                await stack.enter_async_context(_participant(server, name, content))
                 console.print(f"  {name}: {content.codec.label} {content.size[0]}x{content.size[1]} and Opus")
             async with asyncio.timeout(duration + _PATIENCE):
                 results = await _record(server, folder, duration, console)
@@ -64,10 +62,6 @@ async def run_demo(*, duration: float = 15.0, output: Path = Path("recordings"),
     console.print(f"\nFiles and contact sheet: {folder.resolve()}/", soft_wrap=True)
     console.print(f"  {' '.join(path.name for path in [*paths, sheet])}", soft_wrap=True)
     return 1 if failed else 0
-
-
-def _participant(server: LiveKitServer, name: str, content: Content) -> DemoParticipant:
-    return DemoParticipant(server.url, server.token(name, ROOM), name, content)
 
 
 async def _record(
