@@ -278,7 +278,7 @@ def test_path_errors_name_path_reason_and_remedy(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     cases = {
         tmp_path / "folder": ("Is a directory", "Add a file name to the path"),
-        tmp_path / "file" / "a.ogg": ("Not a directory|File exists", "Choose a path whose parents are folders"),
+        tmp_path / "file" / "a.ogg": ("a part of the path is no folder", "Choose a path whose parents are folders"),
         tmp_path / ("n" * 300): ("File name too long", "Choose a shorter name"),
         tmp_path / "pipe": ("Invalid argument", "ordinary file"),
         Path("/proc/a.ogg"): ("No such file", ""),

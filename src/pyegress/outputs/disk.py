@@ -39,6 +39,8 @@ def disk_failure(error: OSError, path: Path, doing: str) -> OutputFailed:
     reason = os.strerror(number) if number else str(error)
     if number == errno.EWOULDBLOCK:
         reason = "another recording is writing it"
+    elif number in (errno.EEXIST, errno.ENOTDIR):
+        reason = "a part of the path is no folder"
     return OutputFailed(
         f"Cannot {doing} {path}: {reason}",
         remedy=_REMEDIES.get(number, "Check the disk and the path"),

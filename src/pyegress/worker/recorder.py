@@ -10,6 +10,7 @@ from typing import Any
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.codecs import Codec
 from pyegress.errors import Code, EgressError, InvalidRequest
+from pyegress.media.timeline import PLAUSIBLE
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.room.events import Participant, TrackPublication
 from pyegress.worker.copy_file import CopyFile
@@ -155,20 +156,16 @@ class Recorder:
         """When each file begins, on our monotonic clock.
 
         By arrival; in a recording of every track, once sender reports are there, by capture time: tracks of one
-        participant then lie exactly as they were captured, and participants by their least delayed packets.
+        participant then lie exactly as they were captured, and participants by their least delayed packets. Reports
+        that arrival contradicts are not believed.
         """
-        files = [file for parts in self._parts.values() for file in parts.files if file.begun is not None]
-        offsets: dict[str, float] = {}
-        if self._plan.many_files:
-            for file in files:
-                if (origin := file.origin) is not None:
-                    offsets[file.identity] = min(origin.offset, offsets.get(file.identity, origin.offset))
-        starts: dict[CopyFile, Monotonic] = {}
-        for file in files:
-            assert file.begun is not None
-            origin = file.origin if self._plan.many_files else None
-            by_capture = origin.capture + offsets[file.identity] if origin is not None else None
-            starts[file] = Monotonic(by_capture if by_capture is not None else file.begun)
+        files = [file for parts in self._parts.values() for file in parts.files]
+        starts = {file: file.begun for file in files if file.begun is not None}
+        origins = {file: file.origin for file in starts if file.origin is not None} if self._plan.many_files else {}
+        for file, origin in origins.items():
+            offsets = [other.offset for name, other in origins.items() if name.identity == file.identity]
+            believed = max(offsets) - min(offsets) <= PLAUSIBLE
+            starts[file] = Monotonic(origin.capture + min(offsets)) if believed else origin.arrival
         return starts
 
     def _zero(self, starts: Mapping[CopyFile, Monotonic]) -> Monotonic:
