@@ -79,13 +79,26 @@ def test_one_wrong_report_is_ignored(kind: Kind, rate: int) -> None:
 
 
 @pytest.mark.parametrize(("kind", "rate"), [(Kind.VIDEO, 90_000), (Kind.AUDIO, 48_000)])
-def test_a_step_of_the_clock_is_followed_with_the_second_report(kind: Kind, rate: int) -> None:
+def test_wrong_reports_in_a_row_are_outvoted(kind: Kind, rate: int) -> None:
     clock = SenderClock(rate, kind)
-    for number in range(10):
+    for number in range(3):
         report(clock, rate, number * 3.0)
-    report(clock, rate, 30.0, error=5.0)
-    report(clock, rate, 33.0, error=5.004)
-    assert clock.wall_of(BASE) == pytest.approx(EPOCH + 5.002, abs=1e-4)
+    for number in range(3, 5):
+        report(clock, rate, number * 3.0, error=0.257)
+        assert clock.wall_of(BASE) == pytest.approx(EPOCH, abs=1e-6), "a sender that was held up"
+    report(clock, rate, 15.0)
+    assert clock.wall_of(BASE) == pytest.approx(EPOCH, abs=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "rate"), [(Kind.VIDEO, 90_000), (Kind.AUDIO, 48_000)])
+def test_a_step_of_the_clock_is_followed_when_most_reports_show_it(kind: Kind, rate: int) -> None:
+    clock = SenderClock(rate, kind)
+    for number in range(20):
+        report(clock, rate, number * 3.0)
+    for number in range(20, 26):
+        assert clock.wall_of(BASE) == pytest.approx(EPOCH, abs=1e-6)
+        report(clock, rate, number * 3.0, error=5.0)
+    assert clock.wall_of(BASE) == pytest.approx(EPOCH + 5.0, abs=1e-6)
 
 
 def test_a_wrong_first_report_is_outvoted() -> None:
