@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pyegress.clock import Wall
 from pyegress.codecs import Codec
@@ -131,7 +131,7 @@ def _check_folder(folder: Path) -> None:
     """The folder is there or can be made, and we may write into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(13, os.strerror(13))
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise disk_failure(error, folder, "write into") from error

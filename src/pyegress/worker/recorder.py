@@ -162,10 +162,12 @@ class Recorder:
         files = [file for parts in self._parts.values() for file in parts.files]
         starts = {file: file.begun for file in files if file.begun is not None}
         origins = {file: file.origin for file in starts if file.origin is not None} if self._plan.many_files else {}
+        offsets: dict[str, list[float]] = {}
         for file, origin in origins.items():
-            offsets = [other.offset for name, other in origins.items() if name.identity == file.identity]
-            believed = max(offsets) - min(offsets) <= PLAUSIBLE
-            starts[file] = Monotonic(origin.capture + min(offsets)) if believed else origin.arrival
+            offsets.setdefault(file.identity, []).append(origin.offset)
+        for file, origin in origins.items():
+            least, most = min(offsets[file.identity]), max(offsets[file.identity])
+            starts[file] = Monotonic(origin.capture + least) if most - least <= PLAUSIBLE else origin.arrival
         return starts
 
     def _zero(self, starts: Mapping[CopyFile, Monotonic]) -> Monotonic:
