@@ -10,7 +10,7 @@ from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, OutputFailed
 from pyegress.room.events import Source
-from pyegress.worker.copy_file import SILENCE_AFTER, CopyFile
+from pyegress.worker.copy_file import SILENCE_AFTER, STALLED_AFTER, CopyFile
 from pyegress.worker.parts import Parts
 from tests.outputs.media import decode_audio, decode_video, published, read_back, recovered
 from tests.worker.playing import Files, Played, at, begin, play
@@ -189,6 +189,7 @@ async def test_silence_fills_a_mute_while_it_lasts(files: Files) -> None:
     parts = files.parts()
     mic = begin(parts, *MIC)
     play((mic, 0.0, 1.0))
+    mic.feed.set_muted(True, at(1.0))
     parts.tick(at(1.5))
     file = parts.files[0]
     await _written(file, 50)
@@ -203,6 +204,33 @@ async def test_silence_fills_a_mute_while_it_lasts(files: Files) -> None:
     silent = [float(time) for time, payload in zip(sound.times, sound.payloads, strict=True) if payload not in spoken]
     assert min(silent) == pytest.approx(1.0, abs=0.03)
     assert max(silent) == pytest.approx(6.0, abs=0.03)
+
+
+async def test_packets_that_a_stall_held_back_are_kept(files: Files) -> None:
+    """Nothing comes for four seconds, then everything at once: no silence may have taken its place."""
+    parts = files.parts()
+    mic = begin(parts, *MIC)
+    play((mic, 0.0, 1.0))
+    for quarter in range(4, 20):
+        parts.tick(at(quarter / 4))
+    mic.transit = 4.0
+    play((mic, 1.0, 4.0))
+    mic.transit = 0.0
+    play((mic, 8.0, 9.0))
+    await finish(parts)
+    (sound,) = read_back(files.folder / "talk.ogg").tracks
+    spoken = [frame.payload for frame in mic.frames]
+    assert [payload for payload in sound.payloads if payload in spoken] == spoken
+    assert decode_audio(files.folder / "talk.ogg")[1] / 48_000 == pytest.approx(9.0, abs=0.03)
+
+
+async def test_a_track_that_sends_nothing_for_long_is_filled(files: Files) -> None:
+    parts = files.parts()
+    mic = begin(parts, *MIC)
+    play((mic, 0.0, 1.0))
+    parts.tick(at(2.0 + STALLED_AFTER))
+    await _written(parts.files[0], 100)
+    await finish(parts)
 
 
 async def _written(file: CopyFile, packets: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError
-from pyegress.media.timeline import Origin, Timeline
+from pyegress.media.timeline import MAX_LATE, Origin, Timeline
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.gap_filler import GapFiller, gap_filler
 from pyegress.outputs.muxer import StreamSpec
@@ -26,8 +26,10 @@ from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.feed import Feed
 from pyegress.worker.progress import RecordedFile, RecordedStream
 
-#: Silence is written when a track has sent nothing for this long, seconds: more than any packet may be late.
+#: Silence is written when a track that is muted or over has sent nothing for this long, seconds ...
 SILENCE_AFTER = 1.0
+#: ... and one that is neither: a path or a publisher may stall, and then deliver everything at once.
+STALLED_AFTER = MAX_LATE
 
 
 @dataclass(slots=True)
@@ -156,8 +158,10 @@ class CopyFile:
         if all(stream.current.ended for stream in self._streams.values()):
             return
         for stream in self._streams.values():
-            if stream.filler is not None and now - stream.arrival > SILENCE_AFTER:
-                self._fill(stream, now - SILENCE_AFTER)
+            resting = stream.current.is_muted or stream.current.ended
+            patience = SILENCE_AFTER if resting else STALLED_AFTER
+            if stream.filler is not None and now - stream.arrival > patience:
+                self._fill(stream, now - patience)
 
     async def finish(self, end: Monotonic | None) -> None:
         """Finish the file, if there is one: silence up to `end` (None: it ends with its last frame); sets `result`.
