@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pyegress.codecs import Codec
+
 _START_CODE = re.compile(b"\x00{2,}\x01")
 
 
@@ -65,3 +67,14 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
         if not byte & 0x80:
             return value, at + index + 1
     raise ValueError("leb128 of more than 8 bytes")
+
+
+def split_frame(codec: Codec, data: bytes) -> list[bytes]:
+    """The units of a frame that must be the same, however it is framed; VP8, VP9 and audio are one unit."""
+    match codec:
+        case Codec.H264 | Codec.H265:
+            return split_nals(data)
+        case Codec.AV1:
+            return split_obus(data)
+        case _:
+            return [data]
