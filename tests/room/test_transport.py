@@ -13,6 +13,7 @@ from pyegress.errors import RoomConnectionFailed
 from pyegress.room import ice_connection, transport
 from pyegress.room.sdp import parse_offer
 from pyegress.room.transport import IceCredentials, IceServer, MediaTransport, TransportState
+from pyegress.room.transport_state import MOVES
 from tests.room.media_peer import MediaPeer
 from tests.support.impairment import Impairment, SeededImpairment
 from tests.support.leaks import Snapshot, wait_for_no_leaks
@@ -382,9 +383,9 @@ async def test_waiting_ends_when_closed() -> None:
 
 
 def test_the_table_of_moves_is_complete() -> None:
-    assert set(transport._MOVES) == set(TransportState)
-    assert not transport._MOVES[TransportState.CLOSED]
-    for state, moves in transport._MOVES.items():
+    assert set(MOVES) == set(TransportState)
+    assert not MOVES[TransportState.CLOSED]
+    for state, moves in MOVES.items():
         assert state not in moves
         assert state is TransportState.CLOSED or TransportState.CLOSED in moves
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -20,6 +18,7 @@ from pyegress.room.ice_servers import IceServer
 from pyegress.room.paths import DatagramSeam
 from pyegress.room.sdp import Fingerprint, SessionOffer
 from pyegress.room.srtp import ReceiveBuffer, SrtpKeys, SrtpTransport
+from pyegress.room.transport_state import MOVES, TransportState, TransportStats
 
 __all__ = [
     "DatagramSeam",
@@ -42,52 +41,7 @@ CONNECT_TIMEOUT = 30.0
 #: How long the former path keeps receiving beside its successor after an ICE restart.
 OVERLAP = 2.0
 _WATCH_INTERVAL = 0.5
-
-
-class TransportState(Enum):
-    #: No offer yet.
-    NEW = "new"
-    #: Looking for a path, or shaking hands.
-    CONNECTING = "connecting"
-    #: ICE and DTLS are done: media can flow.
-    CONNECTED = "connected"
-    #: Nothing has come for some seconds; it may recover by itself or by an ICE restart.
-    DISCONNECTED = "disconnected"
-    #: Lost; only an ICE restart can bring it back. `MediaTransport.error` says why.
-    FAILED = "failed"
-    #: Closed by us.
-    CLOSED = "closed"
-
-
-_MOVES: dict[TransportState, frozenset[TransportState]] = {
-    TransportState.NEW: frozenset({TransportState.CONNECTING, TransportState.CLOSED}),
-    TransportState.CONNECTING: frozenset({TransportState.CONNECTED, TransportState.FAILED, TransportState.CLOSED}),
-    TransportState.CONNECTED: frozenset({TransportState.DISCONNECTED, TransportState.FAILED, TransportState.CLOSED}),
-    TransportState.DISCONNECTED: frozenset({TransportState.CONNECTED, TransportState.FAILED, TransportState.CLOSED}),
-    TransportState.FAILED: frozenset({TransportState.CONNECTING, TransportState.CLOSED}),
-    TransportState.CLOSED: frozenset(),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TransportStats:
-    """Counters since the beginning."""
-
-    #: SRTP and SRTCP packets received, authentic or not.
-    packets: int
-    octets: int
-    auth_failures: int
-    replays: int
-    #: Packets that were no SRTP at all.
-    malformed: int
-    #: Packets that came before the DTLS handshake was done here.
-    early: int
-    #: RTCP packets that could not be sent because there was no connection.
-    rtcp_unsent: int
-    #: Datagrams that the kernel dropped for want of buffer; None where it does not tell.
-    kernel_drops: int | None
-    ice_restarts: int
-    srtp_profile: str | None
+_RETIREMENT = "ice-retire"
 
 
 class MediaTransport:
@@ -248,7 +202,9 @@ class MediaTransport:
         if self._handshake is not None:
             self._handshake.stop()
         for task in self._tasks:
-            task.cancel()
+            # A cancelled retirement would leave the agent's consent checks behind; it ends by itself.
+            if task.get_name() != _RETIREMENT:
+                task.cancel()
         agents = [agent for agent in (self._agent, self._former) if agent is not None]
         for agent in agents:
             agent.stop()
@@ -366,7 +322,7 @@ class MediaTransport:
         """The only place that changes the state."""
         if to is self._state:
             return
-        if to not in _MOVES[self._state]:
+        if to not in MOVES[self._state]:
             raise RuntimeError(f"media transport: no move from {self._state.value} to {to.value}")
         logger.info("media transport: %s -> %s: %s", self._state.value, to.value, reason)
         self._state = to
@@ -418,7 +374,7 @@ class MediaTransport:
         drops = agent.kernel_drops()
         if drops is not None:
             self._kernel_drops = (self._kernel_drops or 0) + drops
-        self._spawn("ice-retire", agent.aclose())
+        self._spawn(_RETIREMENT, agent.aclose())
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
