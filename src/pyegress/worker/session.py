@@ -29,7 +29,7 @@ from pyegress.room.events import (
 )
 from pyegress.room.options import RoomOptions
 from pyegress.room.room import Room
-from pyegress.room.transport import TransportState
+from pyegress.room.transport import DatagramSeam, TransportState
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.feed import SILENT_AFTER, Feed
 from pyegress.worker.index_file import IndexWriter
@@ -55,8 +55,16 @@ class _Stop:
 class RecordingSession:
     """Runs one `CopyPlan`. `run` once; `stop` at any time, on the same event loop."""
 
-    def __init__(self, plan: CopyPlan, *, on_progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        plan: CopyPlan,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        seam: DatagramSeam | None = None,
+    ) -> None:
+        """`on_progress` is called some times a second; `seam` impairs datagrams, for tests."""
         self.plan = plan
+        self._seam = seam
         self.lifecycle = Lifecycle()
         self._on_progress = on_progress
         self._inbox: asyncio.Queue[RoomEvent | _Stop | EgressError] = asyncio.Queue()
@@ -168,6 +176,7 @@ class RecordingSession:
                 token=connection.token,
                 latency=plan.latency,
                 reconnect_window=plan.reconnect_window,
+                seam=self._seam,
             )
         )
 
