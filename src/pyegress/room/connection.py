@@ -9,11 +9,12 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, Protocol
 
-from livekit.protocol.models import ClientConfigSetting, ReconnectReason
+from livekit.protocol.models import ClientConfigSetting, DisconnectReason, ReconnectReason
 from livekit.protocol.rtc import JoinResponse, SignalRequest, SignalResponse
 
 from pyegress.clock import monotonic, wall
 from pyegress.errors import EgressError, RoomConnectionFailed
+from pyegress.room.failures import reason_name
 from pyegress.room.options import RoomOptions
 from pyegress.room.recovery import Attempts, Loss, given_up, loss_of_error, loss_of_leave
 from pyegress.room.session import MediaSession
@@ -28,6 +29,9 @@ _RETURN_TIMEOUT = 5.0
 #: Seconds for the server's leave request to come when media broke: a server that ends our session closes media first,
 #: and joining anew would bring back a room that was deleted.
 _FAREWELL = 1.0
+#: Seconds for a room that the server does not know any more to be there again; the second when the server was away too
+#: and the other participants have to come back first.
+ROOM_BACK, ROOM_BACK_AFTER_OUTAGE = 3.0, 15.0
 #: Sessions whose media never came up at all, before that counts as hopeless.
 _HOPELESS = 2
 #: Requests that are kept while signalling is away.
@@ -71,6 +75,8 @@ class RoomConnection:
         self.pings = (0.0, 0.0)
         #: The server's last word.
         self._ended: Loss | None = None
+        #: An attempt to come back failed since we were last there.
+        self._outage = False
         self._media_came = False
         self._media_failures = 0
 
@@ -114,7 +120,7 @@ class RoomConnection:
             if loss is None:
                 if trouble is not None:
                     self._user.reconnected(full, monotonic() - trouble)
-                trouble, full, settled = None, False, monotonic()
+                trouble, full, settled, self._outage = None, False, monotonic(), False
                 loss = await asyncio.shield(self._loss)
             if loss.final:
                 return loss
@@ -165,6 +171,8 @@ class RoomConnection:
         self._loss = asyncio.get_running_loop().create_future()
         try:
             if full:
+                if not await self._room_is_there():
+                    return Loss("the room is gone", final=reason_name(DisconnectReason.ROOM_CLOSED))
                 self._drop_session()
                 await self.join(timeout)
             else:
@@ -172,8 +180,14 @@ class RoomConnection:
                 if refused is not None:
                     return refused
         except EgressError as error:
+            self._outage = True
             return loss_of_error(error, full=full or self.media_state is TransportState.FAILED)
         return await self._settle()
+
+    async def _room_is_there(self) -> bool:
+        """Whether joining anew finds the room. A server that ends it may close signalling without a word."""
+        ask = self._options.room_is_there
+        return ask is None or await ask(ROOM_BACK_AFTER_OUTAGE if self._outage else ROOM_BACK)
 
     async def _settle(self) -> Loss | None:
         """Wait until media can flow. None when it can, else what came between."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import aiohttp
 from google.protobuf.message import DecodeError
@@ -15,15 +16,24 @@ from pyegress.room.failures import refused, unreachable
 from pyegress.room.signal import Endpoint
 from pyegress.room.token import server_api_token
 
-#: Seconds between looks at the server while a room is waited for.
-INTERVAL = 1.0
+#: Seconds between looks at the server while a room is waited for, and while it is missed.
+INTERVAL, MISSING_INTERVAL = 1.0, 0.25
 #: Seconds for one answer.
 TIMEOUT = 10.0
 _NAMED = 8
 
 
-async def list_rooms(url: str, api_key: str, api_secret: str) -> list[str]:
-    """The names of all rooms of the server (`RoomService.ListRooms`). Raises an EgressError."""
+@dataclass(frozen=True, slots=True)
+class ListedRoom:
+    """A room of the server. `participants` counts those that are not hidden."""
+
+    name: str
+    sid: str
+    participants: int
+
+
+async def list_rooms(url: str, api_key: str, api_secret: str) -> list[ListedRoom]:
+    """All rooms of the server by name (`RoomService.ListRooms`). Raises an EgressError."""
     endpoint = Endpoint.parse(url)
     token = server_api_token(api_key, api_secret, {"roomList": True}, now=wall())
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
@@ -45,7 +55,9 @@ async def list_rooms(url: str, api_key: str, api_secret: str) -> list[str]:
     if status != 200:
         raise refused(status, body[:4096].decode(errors="replace"), str(endpoint), "")
     try:
-        return sorted(room.name for room in ListRoomsResponse.FromString(body).rooms)
+        listed = ListRoomsResponse.FromString(body).rooms
+        rooms = [ListedRoom(room.name, room.sid, room.num_participants) for room in listed]
+        return sorted(rooms, key=lambda room: room.name)
     except DecodeError:
         raise refused(status, "", str(endpoint), "") from None
 
@@ -56,13 +68,28 @@ async def await_room(
     """Return once the room exists. NotFound, naming those that do, after `limit` seconds (None: no limit)."""
     begun = monotonic()
     while True:
-        rooms = await list_rooms(url, api_key, api_secret)
+        rooms = [listed.name for listed in await list_rooms(url, api_key, api_secret)]
         if room in rooms:
             return
         if limit is not None and monotonic() - begun >= limit:
             raise no_such_room(Endpoint.parse(url), room, rooms, limit)
         on_waiting(f"room {room!r} (the server has {_named(rooms)})")
         await asyncio.sleep(min(INTERVAL, limit or INTERVAL))
+
+
+async def room_returns(url: str, api_key: str, api_secret: str, room: str, sid: str, *, within: float) -> bool:
+    """Whether the room `sid` is there, or somebody is in its successor within so many seconds. Raises an EgressError.
+
+    An empty successor counts for nothing: livekit-server makes one for who tries to resume a session of a closed room.
+    """
+    begun = monotonic()
+    while True:
+        for listed in await list_rooms(url, api_key, api_secret):
+            if listed.name == room and (listed.sid == sid or listed.participants > 0):
+                return True
+        if monotonic() - begun >= within:
+            return False
+        await asyncio.sleep(MISSING_INTERVAL)
 
 
 def no_such_room(endpoint: Endpoint, room: str, rooms: list[str], limit: float) -> EgressError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from pyegress.room.token import RecorderIdentity, TokenSource, token_claims
@@ -40,6 +41,9 @@ class RoomOptions:
     media_timeout: float = 10.0
     #: How long to try to come back before the room counts as lost.
     reconnect_window: float = 60.0
+    #: Asked before a new session is made after a loss: whether the room is there, or is again within so many seconds.
+    #: Joining a room that is gone would bring it back. May raise EgressError.
+    room_is_there: Callable[[float], Awaitable[bool]] | None = field(default=None, repr=False)
     #: Media only over TURN relays.
     relay_only: bool = False
     #: Impairs datagrams, for tests.

@@ -75,12 +75,14 @@ class Recording:
         self._watchers.add(queue)
         try:
             while self._task is None or not self._task.done() or not queue.empty():
-                snapshot = await queue.get()
-                while not queue.empty():
-                    snapshot = queue.get_nowait()
+                newest = snapshot = await queue.get()
+                while not queue.empty() and snapshot is not None:
+                    if (snapshot := queue.get_nowait()) is not None:
+                        newest = snapshot
+                if newest is not None:
+                    yield newest
                 if snapshot is None:
                     return
-                yield snapshot
         finally:
             self._watchers.discard(queue)
 

@@ -11,7 +11,6 @@ from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
 from pyegress.plan.copy_plan import CopyPlan
-from pyegress.room.directory import await_room
 from pyegress.room.events import (
     Disconnected,
     Participant,
@@ -27,12 +26,12 @@ from pyegress.room.events import (
     TrackUnmuted,
     TrackUnpublished,
 )
-from pyegress.room.options import RoomOptions
 from pyegress.room.room import Room
 from pyegress.room.transport import DatagramSeam, TransportState
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.feed import SILENT_AFTER, Feed
 from pyegress.worker.index_file import IndexWriter
+from pyegress.worker.joining import join_room
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.waiting import describe_room, missing_error, waiting_text
@@ -136,7 +135,7 @@ class RecordingSession:
 
     async def _joined_or_stopped(self) -> _Stop | None:
         """Join the room, unless a stop comes first; that is returned."""
-        joining = asyncio.create_task(self._join(), name="join room")
+        joining = asyncio.create_task(join_room(self.plan, on_waiting=self._say_waiting), name="join room")
         stopping = asyncio.create_task(self._next_stop(), name="stop while joining")
         try:
             await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -155,30 +154,6 @@ class RecordingSession:
         while not isinstance(message := await self._inbox.get(), _Stop):
             pass
         return message
-
-    async def _join(self) -> Room:
-        plan, connection = self.plan, self.plan.connection
-        if connection.api_secret and not connection.token:
-            await await_room(
-                connection.url,
-                connection.api_key,
-                connection.api_secret,
-                connection.room,
-                limit=plan.wait,
-                on_waiting=self._say_waiting,
-            )
-        return await Room.connect(
-            RoomOptions(
-                url=connection.url,
-                room=connection.room,
-                api_key=connection.api_key,
-                api_secret=connection.api_secret,
-                token=connection.token,
-                latency=plan.latency,
-                reconnect_window=plan.reconnect_window,
-                seam=self._seam,
-            )
-        )
 
     async def _follow(self) -> _Stop:
         """Handle events and ticks until one of them is the end."""

@@ -1,0 +1,41 @@
+"""Joining the room of a plan: waits until it exists, and never brings back one that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyegress.plan.copy_plan import CopyPlan
+from pyegress.room.directory import await_room, room_returns
+from pyegress.room.options import RoomOptions
+from pyegress.room.room import Room
+
+
+async def join_room(plan: CopyPlan, *, on_waiting: Callable[[str], None]) -> Room:
+    """The room, joined. `on_waiting` is told what is waited for. Raises EgressError.
+
+    With a token alone the server's rooms cannot be listed: then joining may create the room.
+    """
+    connection = plan.connection
+    url, key, secret = connection.url, connection.api_key, connection.api_secret
+    room: Room | None = None
+
+    async def is_there(within: float) -> bool:
+        assert room is not None
+        return await room_returns(url, key, secret, room.name, room.sid, within=within)
+
+    can_list = bool(secret) and not connection.token
+    if can_list:
+        await await_room(url, key, secret, connection.room, limit=plan.wait, on_waiting=on_waiting)
+    room = await Room.connect(
+        RoomOptions(
+            url=url,
+            room=connection.room,
+            api_key=key,
+            api_secret=secret,
+            token=connection.token,
+            latency=plan.latency,
+            reconnect_window=plan.reconnect_window,
+            room_is_there=is_there if can_list else None,
+        )
+    )
+    return room

@@ -1,0 +1,333 @@
+"""`pyegress record` against the real server, as a new user meets it; what it recorded is decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from pyegress.codecs import Codec
+from pyegress.demo.publishers import Content
+from pyegress.demo.server import LiveKitServer
+from pyegress.room.events import Source
+from tests.cli.command import Command, environment, pyegress, run
+from tests.room.rooms import publisher
+from tests.support.analysis import (
+    av_offsets,
+    beep_onsets,
+    check_numbers,
+    file_facts,
+    flash_onsets,
+    numbers_of,
+    read_packets,
+    read_pictures,
+    read_sound,
+)
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.system
+
+#: Resident memory of a recording process: 80 MB is the goal on a quiet machine; CI builds differ.
+MEMORY = 100 << 20
+
+
+def content(codec: Codec = Codec.VP8, participant: int = 3) -> Content:
+    return Content(encoded=True, codec=codec, size=(320, 180), participant=participant, clip_seconds=4)
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+async def grown(path: Path, octets: int, command: Command) -> None:
+    await eventually(lambda: size_of(path) >= octets, f"{octets} bytes in {path.name}; {command.err!r}", within=40)
+
+
+def assert_plays(path: Path, duration: float, *, slack: float = 0.5) -> None:
+    """An ordinary file of about this duration, whose pictures are all there from the first key frame on."""
+    facts = file_facts(path)
+    assert facts.duration == pytest.approx(duration, abs=slack)
+    if any(stream.kind == "video" for stream in facts.streams):
+        pictures = read_pictures(path)
+        assert pictures[0].keyframe
+        numbers = [number for picture in pictures if (number := picture.number) is not None]
+        assert len(numbers) == len(pictures)
+        steps = {(after - before) % 120 for before, after in itertools.pairwise(numbers)}
+        assert steps == {1}, "no frame is missing, none is there twice"
+
+
+def assert_seekable(path: Path) -> None:
+    data = path.read_bytes()
+    if path.suffix == ".mp4":
+        assert data.index(b"moov") < data.index(b"mdat")
+        assert b"moof" not in data
+    else:
+        assert b"\x1c\x53\xbb\x6b" in data, "cues"
+
+
+async def test_one_track_for_a_duration_with_json(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    async with (
+        publisher(livekit_server, "cli-track", content=content()) as ada,
+        pyegress(
+            *("record", "track", "-r", "cli-track", "-i", "ada", "-s", "camera", "-o", "sub/ada", "-d", "3s", "--json"),
+            server=livekit_server,
+            cwd=tmp_path,
+        ) as command,
+    ):
+        await command.says("●")
+        assert command.rss < MEMORY
+        ended = await command.ended()
+        sid = ada.sids[Source.CAMERA]
+    assert ended.code == 0
+    result = ended.result
+    assert (result["status"], result["end_reason"], result["error"]) == ("complete", "Session limit reached", None)
+    (file,) = result["files"]
+    assert file["path"] == str(tmp_path / "sub" / "ada.webm")
+    assert file["streams"][0] | {"frames": 0} == {
+        "kind": "video",
+        "codec": "VP8",
+        "frames": 0,
+        "width": 320,
+        "height": 180,
+        "track_ids": [sid],
+        "source": "camera",
+    }
+    assert file["size"] == size_of(tmp_path / "sub" / "ada.webm")
+    assert_plays(tmp_path / "sub" / "ada.webm", 3.0, slack=0.1)
+    assert_seekable(tmp_path / "sub" / "ada.webm")
+    assert "joining the room\n" in ended.err
+    assert "ada/camera VP8" in ended.err
+    assert ended.err.rstrip().endswith("finishing the files")
+
+
+async def test_ctrl_c_on_a_terminal_finishes_a_participant_recording(
+    livekit_server: LiveKitServer, tmp_path: Path
+) -> None:
+    """The live line is on the terminal, the result on standard output."""
+    path = tmp_path / "ada.mp4"
+    async with (
+        publisher(livekit_server, "cli-live", content=content(Codec.H264)),
+        pyegress(
+            *("record", "participant", "-r", "cli-live", "-i", "ada", "-o", path),
+            server=livekit_server,
+            terminal=True,
+        ) as command,
+    ):
+        await command.says("● 0:00:03")
+        command.signal(signal.SIGINT)
+        ended = await command.ended()
+    assert ended.code == 0, ended.err
+    assert "\n" not in ended.err
+    assert "\r\x1b[2K● 0:00:01  " in ended.err
+    assert ended.err.endswith("\r\x1b[2K")
+    assert ended.out.startswith(f"{path}  0:00:0")
+    assert "Opus" in ended.out
+    assert "H.264 320x180" in ended.out
+    facts = file_facts(path)
+    assert {stream.codec for stream in facts.streams} == {"h264", "opus"}
+    assert facts.duration is not None
+    assert 2.5 <= facts.duration <= 10.0
+    assert_plays(path, facts.duration)
+    assert_seekable(path)
+    offsets = av_offsets(flash_onsets(read_pictures(path)), beep_onsets(read_sound(path), 1100.0))
+    assert offsets, "flashes and beeps"
+    assert max(map(abs, offsets)) < 0.1
+
+
+async def test_sigterm_finishes_a_sound_recording(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    path = tmp_path / "ada.ogg"
+    async with (
+        publisher(livekit_server, "cli-term", content=content(), video=False) as ada,
+        pyegress(
+            "record", "track", "-r", "cli-term", "--track-id", ada.sids[Source.MICROPHONE], "-o", path,
+            server=livekit_server,
+        ) as command,
+    ):  # fmt: skip
+        await grown(path, 3000, command)
+        command.signal(signal.SIGTERM)
+        command.signal(signal.SIGTERM)
+        ended = await command.ended()
+    assert ended.code == 0, ended.err
+    sound = read_sound(path)
+    assert sound.duration > 1.5
+    assert not sound.gaps
+    assert len(beep_onsets(sound, 1100.0)) >= 1
+
+
+async def test_a_terminal_that_is_closed_finishes_the_file(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    path = tmp_path / "ada.webm"
+    async with (
+        publisher(livekit_server, "cli-hup", content=content()),
+        pyegress(
+            *("record", "track", "-r", "cli-hup", "-i", "ada", "-s", "camera", "-o", path), server=livekit_server
+        ) as command,
+    ):
+        await grown(path, 10_000, command)
+        command.signal(signal.SIGHUP)
+        ended = await command.ended()
+    assert ended.code == 0, ended.err
+    assert_seekable(path)
+
+
+async def test_a_pair_by_ids_ends_when_both_are_unpublished(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    path = tmp_path / "pair.webm"
+    async with publisher(livekit_server, "cli-pair", content=content(Codec.VP9)) as ada:
+        arguments = ("--audio-track-id", ada.sids[Source.MICROPHONE], "--video-track-id", ada.sids[Source.CAMERA])
+        async with pyegress(
+            *("record", "track-composite", "-r", "cli-pair", *arguments, "-o", tmp_path / "pair"), server=livekit_server
+        ) as command:
+            await grown(path, 20_000, command)
+            await ada.unpublish(Source.CAMERA)
+            await ada.unpublish(Source.MICROPHONE)
+            ended = await command.ended()
+    assert ended.code == 0, ended.err
+    assert {stream.codec for stream in file_facts(path).streams} == {"vp9", "opus"}
+    assert len(numbers_of(read_pictures(path))) > 15
+
+
+async def test_every_track_of_everybody(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    index_path = tmp_path / "index.json"
+    async with (
+        publisher(livekit_server, "cli-all", content=content()) as ada,
+        pyegress("record", "tracks", "-r", "cli-all", "-o", tmp_path, server=livekit_server) as command,
+    ):
+        await eventually(index_path.exists, f"the index while it records; {command.err!r}", within=40)
+        async with publisher(livekit_server, "cli-all", "bob", content(Codec.H264, 5), audio=False) as bob:
+            bobs = tmp_path / f"bob-camera-{bob.sids[Source.CAMERA]}.mp4"
+            await grown(bobs, 20_000, command)
+        adas = tmp_path / f"ada-camera-{ada.sids[Source.CAMERA]}.webm"
+        await eventually(
+            lambda: b"moof" not in bobs.read_bytes() and b"moov" in bobs.read_bytes(),
+            "the file of who has left, finished while the recording goes on",
+            within=20,
+        )
+        running = json.loads(index_path.read_text())
+        await grown(adas, size_of(adas) + 10_000, command)
+        command.signal(signal.SIGINT)
+        ended = await command.ended()
+    assert ended.code == 0, ended.err
+    assert running["running"] is True
+    index = json.loads(index_path.read_text())
+    assert index["running"] is False
+    assert index["room_name"] == "cli-all"
+    entries = {(track["identity"], track["source"]): track for track in index["tracks"]}
+    assert set(entries) == {("ada", "camera"), ("ada", "microphone"), ("bob", "camera")}
+    assert {track["codec"] for track in entries.values()} == {"VP8", "H.264", "Opus"}
+    for track in entries.values():
+        (file,) = track["files"]
+        facts = file_facts(tmp_path / file["path"])
+        assert file["end"] - file["start"] == pytest.approx(facts.duration, abs=0.06)
+        assert (track["start"], track["end"]) == (file["start"], file["end"])
+    # Frame numbers count from the moment that ada joined: the index puts sound and picture of ada on one clock.
+    flashes = flash_onsets(read_pictures(tmp_path / entries["ada", "camera"]["files"][0]["path"]))
+    beeps = beep_onsets(read_sound(tmp_path / entries["ada", "microphone"]["files"][0]["path"]), 1100.0)
+    starts = {source: entries["ada", source]["start"] for source in ("camera", "microphone")}
+    offsets = av_offsets(
+        [starts["camera"] + flash for flash in flashes], [starts["microphone"] + beep for beep in beeps]
+    )
+    assert offsets
+    assert max(map(abs, offsets)) < 0.1
+    assert entries["bob", "camera"]["start"] > entries["ada", "camera"]["start"]
+    assert entries["bob", "camera"]["end"] < entries["ada", "camera"]["end"]
+
+
+async def test_the_screen_share_of_a_participant_who_comes_later(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    """Waits for the room, then for the participant, then for the tracks, and says so."""
+    path = tmp_path / "slides.webm"
+    async with pyegress(
+        *("record", "participant", "-r", "cli-later", "-i", "ada", "--screen-share", "-o", path, "--grace", "0"),
+        server=livekit_server,
+    ) as command:
+        await command.says("waiting for room 'cli-later'")
+        async with publisher(livekit_server, "cli-later", content=content()) as ada:
+            await command.says("waiting for the screen share of 'ada'; in the room: ada: ")
+            await ada.publish(Source.SCREEN_SHARE, content(participant=9))
+            await grown(path, 20_000, command)
+        ended = await command.ended()
+    assert ended.code == 0, ended.err
+    pictures = read_pictures(path)
+    assert {picture.participant for picture in pictures} == {9}
+    assert check_numbers([picture.number or 0 for picture in pictures][:20]).missing == ()
+
+
+async def test_a_muted_track_is_waited_for_beyond_the_limit(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    async with publisher(livekit_server, "cli-muted", content=content(), audio=False) as ada:
+        ada.mute(Source.CAMERA)
+        async with pyegress(
+            "record", "track", "-r", "cli-muted", "-i", "ada", "-s", "camera", "-o", tmp_path / "x", "--wait", "1s",
+            server=livekit_server,
+        ) as command:  # fmt: skip
+            await command.says("waiting for the camera of 'ada' to be unmuted")
+            ada.unmute(Source.CAMERA)
+            await grown(tmp_path / "x.webm", 10_000, command)
+            command.signal(signal.SIGINT)
+            ended = await command.ended()
+    assert ended.code == 0, ended.err
+
+
+async def test_a_ready_token_is_enough_and_goes_before_key_and_secret(
+    livekit_server: LiveKitServer, tmp_path: Path
+) -> None:
+    token = livekit_server.token("recorder", "cli-token", hidden=True, recorder=True, publish=False)
+    env = environment(
+        LIVEKIT_URL=livekit_server.url, LIVEKIT_TOKEN=token, LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET="wrong"
+    )
+    async with publisher(livekit_server, "cli-token", content=content()):
+        ended = await run(
+            *("record", "track", "-i", "ada", "-s", "microphone", "-o", f"{tmp_path}/", "-d", "1", "--quiet"),
+            env=env,
+            secrets=[token, livekit_server.api_secret],
+        )
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    (path,) = tmp_path.iterdir()
+    assert path.name.startswith("TR_")
+    assert path.suffix == ".ogg"
+
+
+async def test_options_go_before_the_environment(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    env = environment(LIVEKIT_URL="ws://127.0.0.1:9", LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET="wrong")
+    async with publisher(livekit_server, "cli-options", content=content()):
+        ended = await run(
+            *("record", "track", "-r", "cli-options", "-i", "ada", "-s", "microphone", "-o", tmp_path / "x", "-d", "1"),
+            *("--url", livekit_server.url, "--api-key", livekit_server.api_key),
+            *("--api-secret", livekit_server.api_secret, "--verbose"),
+            env=env,
+            secrets=[livekit_server.api_secret],
+        )
+    assert ended.code == 0, ended.err
+    assert "waiting -> active: first media arrived" in ended.err
+
+
+async def test_a_room_that_is_closed_ends_the_recording_in_order(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    path = tmp_path / "ada.webm"
+    async with (
+        publisher(livekit_server, "cli-closed", content=content()),
+        pyegress(
+            *("record", "participant", "-r", "cli-closed", "-i", "ada", "-o", path, "--json"), server=livekit_server
+        ) as command,
+    ):
+        await grown(path, 20_000, command)
+        await livekit_server.delete_room("cli-closed")
+        ended = await command.ended()
+    assert ended.code == 0, ended.err
+    assert ended.result["end_reason"] == "Source closed"
+    assert_seekable(path)
+
+
+async def test_packets_are_those_that_were_published(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    async with publisher(livekit_server, "cli-bytes", content=content()) as ada:
+        ended = await run(
+            *("record", "track", "-r", "cli-bytes", "-i", "ada", "-s", "camera", "-o", tmp_path / "x", "-d", "2"),
+            server=livekit_server,
+        )
+        await asyncio.sleep(0)
+        published = {frame.data for frame in ada.log()}
+    assert ended.code == 0, ended.err
+    packets = read_packets(tmp_path / "x.webm", "video")
+    assert len(packets) > 40
+    assert {packet.data for packet in packets} <= published
