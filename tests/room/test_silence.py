@@ -35,6 +35,13 @@ def test_a_subscription_that_brings_nothing() -> None:
     assert cures(watch) == [(5.0, Cure.RESUBSCRIBE), (15.0, Cure.RESUBSCRIBE)]
 
 
+def test_any_packet_of_a_new_subscription_ends_its_watch() -> None:
+    watch = SilenceWatch()
+    watch.subscribed(0, Monotonic(0.0))
+    assert watch.due(1, Monotonic(1.0)) is None
+    assert cures(watch, 1, 1.1) == []
+
+
 def test_packets_that_go_on_coming_end_the_watch() -> None:
     watch = SilenceWatch()
     watch.unmuted(Kind.AUDIO, 7, Monotonic(0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import cast
@@ -176,6 +177,19 @@ async def test_a_stream_that_does_not_begin_with_a_key_frame_asks_for_one(desk: 
     desk.subscriber.announced([stream("TR_v", 1)])
     await eventually(lambda: any(isinstance(p, PictureLossIndication) for p in desk.rtcp), "a PLI")
     assert next(p for p in desk.rtcp if isinstance(p, PictureLossIndication)).media_ssrc == 1
+
+
+async def test_nothing_is_asked_for_while_it_cannot_be_sent(desk: Desk) -> None:
+    there = False
+    desk.path.connected = lambda: there
+    desk.subscribe("TR_v")
+    desk.subscriber.announced([stream("TR_v", 1)])
+    receiver = desk.subscriber.subscriptions["TR_v"].receiver
+    assert receiver is not None
+    await asyncio.sleep(0.02)
+    assert receiver.stats.plis_sent == 0
+    there = True
+    await eventually(lambda: any(isinstance(p, PictureLossIndication) for p in desk.rtcp), "a PLI")
 
 
 async def test_an_m_line_that_is_used_again_brings_another_track_of_another_codec(desk: Desk) -> None:

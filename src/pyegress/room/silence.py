@@ -29,30 +29,32 @@ _AFTER_UNMUTE = {
     Kind.VIDEO: ((2.0, Cure.TOGGLE), (4.0, Cure.RESUBSCRIBE), (12.0, Cure.RESUBSCRIBE)),
 }
 _AFTER_SUBSCRIPTION = ((5.0, Cure.RESUBSCRIBE), (15.0, Cure.RESUBSCRIBE))
-#: A silence that begins later than this is the publisher's own. Before, packets prove nothing: the server's blank
-#: frames of a mute can come after the unmute.
-_BEGINNING = 3.0
+#: After an unmute, a silence that begins later than this is the publisher's own. Before, packets prove nothing: the
+#: server's blank frames of a mute can come after the unmute.
+_BLANK_FRAMES = 3.0
 
 
 class SilenceWatch:
-    """Watches one track after an event that should make it send: that packets come, and go on coming."""
+    """Watches one track after an event that should make it send."""
 
-    __slots__ = ("_begin", "_cures", "_heard", "_packets")
+    __slots__ = ("_begin", "_cures", "_doubtful", "_heard", "_packets")
 
     def __init__(self) -> None:
         self._begin: Monotonic | None = None
         #: When the packet counter was last seen to move.
         self._heard = Monotonic(0.0)
         self._packets = 0
+        #: Seconds after the event in which packets prove nothing.
+        self._doubtful = 0.0
         self._cures: list[tuple[float, Cure]] = []
 
     def subscribed(self, packets: int, now: Monotonic) -> None:
         """We asked for the track. `packets` is the track's packet counter."""
-        self._watch(packets, now, _AFTER_SUBSCRIPTION)
+        self._watch(packets, now, _AFTER_SUBSCRIPTION, 0.0)
 
     def unmuted(self, kind: Kind, packets: int, now: Monotonic) -> None:
         """The publisher unmuted the track."""
-        self._watch(packets, now, _AFTER_UNMUTE[kind])
+        self._watch(packets, now, _AFTER_UNMUTE[kind], _BLANK_FRAMES)
 
     def rest(self) -> None:
         """Muted, or no way for media: silence is right."""
@@ -64,14 +66,15 @@ class SilenceWatch:
             return None
         if packets != self._packets:
             self._packets, self._heard = packets, now
-        if self._heard - self._begin > _BEGINNING or not self._cures:
+        if self._heard - self._begin > self._doubtful or not self._cures:
             self._begin = None
             return None
         if now - self._heard < self._cures[0][0]:
             return None
         return self._cures.pop(0)[1]
 
-    def _watch(self, packets: int, now: Monotonic, cures: Sequence[tuple[float, Cure]]) -> None:
+    def _watch(self, packets: int, now: Monotonic, cures: Sequence[tuple[float, Cure]], doubtful: float) -> None:
         self._begin = self._heard = now
         self._packets = packets
         self._cures = list(cures)
+        self._doubtful = doubtful

@@ -35,6 +35,8 @@ HELD_SECONDS = 2.0
 _MAX_BLOCKS = 31
 #: Feedback packets in one datagram, so that it stays below every MTU.
 _MAX_FEEDBACK = 24
+#: Seconds between looks whether feedback can be sent again.
+_UNCONNECTED = 0.05
 #: The server debounces settings for 100 ms; a toggle must be slower than that.
 _TOGGLE_SECONDS = 0.3
 
@@ -274,6 +276,10 @@ class Subscriber:
     def _poll(self) -> None:
         now = monotonic()
         self._timer = None
+        if not self._path.connected():
+            # What is asked for now goes nowhere, and is asked for a second time when the answer is on its way.
+            self._arm(Monotonic(now + _UNCONNECTED), now)
+            return
         # Until the timer is set anew, `on_rtp` must not set it: a sink may unsubscribe within `poll`.
         self._due = Monotonic(0.0)
         feedback: list[RtcpPacket] = []
