@@ -58,9 +58,9 @@ class Arranger:
         if arranging is not self._arranging:
             self._forget_order()
             self._arranging = arranging
-        # Asked even while nothing depends on it, so that the main speaker is known when it does.
-        main = self._main(entries, now)
         ordered = sort_order(entries, partial(self._picker.settled, now=now))
+        # Asked even while nothing depends on it, so that the main speaker is known when it does.
+        main = self._main(ordered, now)
         match arranging:
             case Arranging.GRID:
                 tiles = self._grid(ordered)
@@ -86,14 +86,14 @@ class Arranger:
         new = {key: track.portrait for key, track in tracks.items() if track.sized and key not in known}
         self._portrait = known | new
 
-    def _main(self, entries: Sequence[Entry], now: Monotonic) -> Entry | None:
+    def _main(self, ordered: Sequence[Entry], now: Monotonic) -> Entry | None:
         """A screen share if there is one, else the picked camera, else whatever there is."""
-        cameras = [entry for entry in entries if entry.source is VideoSource.CAMERA]
-        picked = self._picker.pick(cameras, now)
-        first = next(iter(sort_order(entries, self._picker.heard)), None)
-        if first is None or first.source is not VideoSource.CAMERA:
+        cameras = {entry.key: entry for entry in ordered if entry.source is VideoSource.CAMERA}
+        picked = self._picker.pick(list(cameras.values()), now)
+        first = next(iter(ordered), None)
+        if picked is None or first is None or first.source is not VideoSource.CAMERA:
             return first
-        return next(entry for entry in cameras if entry.key == picked)
+        return cameras[picked]
 
     def _grid(self, ordered: Sequence[Entry]) -> list[Tile]:
         shape = grid_shape(len(ordered), self._size.width, self._size.height)

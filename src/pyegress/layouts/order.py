@@ -85,8 +85,6 @@ def stable_order(shown: Sequence[str], wanted: Sequence[str], page: int) -> list
             for comes, goes in zip(arriving, leaving, strict=True):
                 a, b = order.index(comes), order.index(goes)
                 order[a], order[b] = goes, comes
-        elif not arriving:
-            order = [key for key in order if key not in leaving]
     return [key for key in order if key in wanted]
 
 

@@ -96,7 +96,5 @@ def _source_span(offset: int, length: int, scaled: int, size: int) -> tuple[int,
     """Start and length, in pixels of the picture, of what lies under `length` pixels at `offset` of the scaled one."""
     start = nearest_even(offset * size / scaled)
     end = min(size, nearest_even((offset + length) * size / scaled))
-    if offset + length == scaled:
-        end = size
     start = min(start, max(0, (size - 1) & ~1))
     return start, max(end - start, min(2, size - start))
