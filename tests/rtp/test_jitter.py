@@ -139,12 +139,26 @@ def test_what_a_lost_packet_costs(kinds: str, missing: list[int], expected: list
 
 
 def test_a_frame_without_a_marker_ends_with_the_next_timestamp() -> None:
+    """RFC 6184 section 5.1: a receiver must not rely on the marker."""
     h = Harness()
-    h.put(1, 10, "a")
-    h.put(2, 10, ".")
+    lane = CodecLane(Codec.H264, depacketizer_for(Codec.H264))
+    h.put(1, 10, "a", lane=lane)
+    h.put(2, 10, ".", lane=lane)
     assert h.frames == []
-    h.put(3, 20, "a")
+    h.put(3, 20, "a", lane=lane)
     assert h.frames == ["1,2,"]
+
+
+@pytest.mark.parametrize("codec", [Codec.VP8, Codec.AV1], ids=lambda codec: codec.name)
+def test_a_frame_that_was_cut_short_is_lost(codec: Codec) -> None:
+    """All its packets came, but the server broke it off for a frame of another layer."""
+    h = Harness()
+    lane = CodecLane(codec, depacketizer_for(codec))
+    for sequence, (timestamp, kind) in enumerate([(10, "o"), (20, "a"), (20, "."), (30, "a"), (30, "z")]):
+        h.put(sequence, timestamp, kind, lane=lane)
+    assert h.frames == ["0,", "3,4,"]
+    assert h.log.lost == 1
+    assert h.log.gaps == []
 
 
 def test_padding_fills_its_number_even_within_a_frame() -> None:

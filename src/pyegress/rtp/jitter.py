@@ -18,6 +18,9 @@ from pyegress.rtp.depacketizers.base import Depacketizer, Fragment
 NEVER = Monotonic(float("inf"))
 #: A packet this far before the first one can still become the first one.
 _OPENING_WINDOW = 64
+#: Formats whose marker is on every frame's last packet (RFC 7741 section 4.1, AV1 RTP section 4.2), and whose frames do
+#: not show otherwise that an end is missing. A server that changes the simulcast layer cuts the frame in progress.
+_MARKED = frozenset({Codec.VP8, Codec.AV1})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,6 +202,8 @@ class JitterBuffer:
                 return
             if timestamp == self._parts_timestamp:  # damaged, or the codec changes within a frame
                 self._break_off(now)
+            elif self._parts_lane is not None and self._parts_lane.codec in _MARKED:
+                self._break_off(now)  # cut short
             else:
                 self._finish()  # it ended without a marker
         if timestamp == self._broken:
