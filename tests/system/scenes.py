@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.support.waiting import eventually
 
 SMALL = (320, 180)
 #: Frames before the pre-encoded content repeats, and its frame rate.
-CLIP, FPS = 120, 30
+CLIP, FPS = 240, 30
 
 
 class Access(TypedDict):
@@ -93,6 +94,15 @@ def counted(pictures: list[Picture], length: int = CLIP) -> list[int]:
         # The nearest continuation: up to half a clip may be missing.
         counted.append(before + (number - before + length // 2) % length - length // 2)
     return counted
+
+
+def drift(pictures: list[Picture], length: int = CLIP) -> list[float]:
+    """By how much each picture of a repeating clip is later in the file than its number says, seconds; 0 on average
+    over the first second."""
+    numbers = counted(pictures, length)
+    lags = [picture.at - number / FPS for picture, number in zip(pictures, numbers, strict=True)]
+    usual = statistics.median(lags[:FPS])
+    return [lag - usual for lag in lags]
 
 
 def count(pictures: list[Picture]) -> Numbers:

@@ -1,0 +1,97 @@
+"""A network that loses packets: what is lost is asked for again and comes into the file.
+
+The bounds are generous, for machines that are busy themselves; `bench/loss.py` asserts what has to be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pyegress.demo.content import tone_of
+from pyegress.worker.session import RecordingSession
+from tests.support.analysis import beep_onsets, read_pictures, read_sound
+from tests.support.impairment import Impairment, SeededImpairment
+from tests.support.livekit_server import LiveKitServer
+from tests.support.netns import NetworkNamespace
+from tests.system.scenes import count, publishing, record, the_file
+
+pytestmark = pytest.mark.system
+
+SECONDS = 8.0
+#: Loss -> the least share of frames in the file, and the longest time without any, seconds.
+BOUNDS = {0.0: (0.985, 1.0), 0.05: (0.97, 1.5), 0.15: (0.92, 2.5)}
+
+
+def assert_mostly_there(path: Path, loss: float) -> None:
+    share, gap = BOUNDS[loss]
+    pictures = read_pictures(path)
+    numbers = count(pictures)
+    present = 1 - len(numbers.missing) / (numbers.last - numbers.first + 1)
+    assert present >= share, f"{present:.3f} of the frames at a loss of {loss}: missing {numbers.missing}"
+    assert numbers.duplicated == numbers.reordered == ()
+    pauses = [(round(after.at - before.at, 3), before.at) for before, after in pairwise(pictures)]
+    assert max(pauses)[0] <= gap
+    beeps = beep_onsets(read_sound(path), tone_of(3))
+    assert len(beeps) >= SECONDS - 3
+
+
+IMPAIRMENTS = {
+    "5-percent": (0.05, Impairment(loss=0.05, delay=0.02)),
+    "15-percent": (0.15, Impairment(loss=0.15, delay=0.02)),
+    "bursts": (0.05, Impairment(loss=0.05, burst=4, delay=0.02, jitter=0.01)),
+    "reordered": (0.0, Impairment(delay=0.005, jitter=0.01, reorder=0.1, reorder_by=0.03, duplicate=0.1)),
+}
+
+
+async def test_impaired_datagrams(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    """Several recorders of one room, each behind a bad network of its own; 40 ms there and back."""
+    room = "lossy"
+    sessions: dict[str, RecordingSession] = {}
+    async with publishing(livekit_server, room), asyncio.TaskGroup() as group:
+        runs = {}
+        for seed, (name, (_, impairment)) in enumerate(IMPAIRMENTS.items()):
+            plan = record(livekit_server, room, tmp_path / name, duration=SECONDS).plan
+            seam = SeededImpairment(seed, impairment)
+            sessions[name] = RecordingSession(plan, seam=seam)
+            runs[name] = group.create_task(sessions[name].run())
+    for name, (loss, _) in IMPAIRMENTS.items():
+        assert_mostly_there(the_file(runs[name].result()), loss)
+
+
+@pytest.mark.parametrize("loss", [0.05, 0.15])
+async def test_packets_dropped_by_the_kernel(
+    new_livekit_server: Callable[..., LiveKitServer], network_namespace: NetworkNamespace, tmp_path: Path, loss: float
+) -> None:
+    """The recorder as people run it, in a network namespace that loses packets both ways."""
+    server = new_livekit_server(bind=network_namespace.outside)
+    network_namespace.impair(loss=loss, loss_out=loss)
+    command = [
+        *(sys.executable, "-m", "pyegress", "record", "participant", "--json", "--room", "lossy", "--identity", "ada"),
+        *("--output", str(tmp_path / "ada.webm"), "--duration", f"{SECONDS:g}s", "--wait", "30s"),
+    ]
+    credentials = {
+        "LIVEKIT_URL": server.url,
+        "LIVEKIT_API_KEY": server.api_key,
+        "LIVEKIT_API_SECRET": server.api_secret,
+    }
+    async with publishing(server, "lossy"):
+        with network_namespace.popen(
+            command, env=os.environ | credentials, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                output, errors = await asyncio.to_thread(process.communicate, timeout=60)
+            finally:
+                process.kill()
+    assert process.returncode == 0, errors
+    (file,) = json.loads(output)["files"]
+    assert_mostly_there(Path(file["path"]), loss)
+    assert network_namespace.tally("in").dropped > 0
