@@ -183,7 +183,8 @@ def _counters(direction: str) -> str:
 
 
 def _dice(direction: str, share: float) -> str:
-    drop = f"numgen random mod 10000 < {round(share * 10000)} counter name {direction}_dropped drop"
+    dice = f"numgen random mod 10000 < {round(share * 10000)} " if share < 1 else ""  # 10000 is out of its range
+    drop = f"{dice}counter name {direction}_dropped drop"
     seen = f"meta l4proto udp counter name {direction}_seen"
     return f"{seen}; meta l4proto udp {drop}" if share > 0 else seen
 

@@ -12,7 +12,7 @@ from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
 
 from pyegress.clock import monotonic, wall
 from pyegress.errors import EgressError, NotFound
-from pyegress.room.failures import refused, unreachable
+from pyegress.room.failures import cause_of, refused, unreachable
 from pyegress.room.signal import Endpoint
 from pyegress.room.token import server_api_token
 
@@ -49,7 +49,7 @@ async def list_rooms(url: str, api_key: str, api_secret: str) -> list[ListedRoom
     except TimeoutError:
         raise unreachable(str(endpoint), f"no answer in {TIMEOUT:g} s") from None
     except aiohttp.ClientConnectorError as error:
-        raise unreachable(str(endpoint), error.os_error.strerror or str(error.os_error)) from None
+        raise unreachable(str(endpoint), cause_of(error.os_error)) from None
     except (aiohttp.ClientError, OSError) as error:
         raise unreachable(str(endpoint), str(error) or type(error).__name__) from None
     if status != 200:

@@ -16,7 +16,7 @@ from livekit.protocol.rtc import Ping, SignalRequest, SignalResponse
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError, InvalidRequest, RoomConnectionFailed
-from pyegress.room.failures import refused, unreachable
+from pyegress.room.failures import cause_of, refused, unreachable
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class SignalConnection:
         except aiohttp.ClientConnectorCertificateError as error:
             raise _bad_certificate(endpoint, error.certificate_error) from None
         except aiohttp.ClientConnectorError as error:
-            cause = error.os_error.strerror or str(error.os_error)
+            cause = cause_of(error.os_error)
             if isinstance(error, aiohttp.ClientConnectorSSLError):
                 cause = f"TLS failed ({cause})"
             raise unreachable(str(endpoint), cause) from None

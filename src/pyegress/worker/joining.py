@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pyegress.errors import Code, InvalidRequest, Unauthenticated
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.room.directory import await_room, room_returns
 from pyegress.room.options import RoomOptions
 from pyegress.room.room import Room
+from pyegress.room.token import token_claims
 
 
 async def join_room(plan: CopyPlan, *, on_waiting: Callable[[str], None]) -> Room:
@@ -16,6 +18,8 @@ async def join_room(plan: CopyPlan, *, on_waiting: Callable[[str], None]) -> Roo
     With a token alone the server's rooms cannot be listed: then joining may create the room.
     """
     connection = plan.connection
+    if connection.token:
+        _check_token(connection.token, connection.room)
     url, key, secret = connection.url, connection.api_key, connection.api_secret
     room: Room | None = None
 
@@ -39,3 +43,22 @@ async def join_room(plan: CopyPlan, *, on_waiting: Callable[[str], None]) -> Roo
         )
     )
     return room
+
+
+def _check_token(token: str, room: str) -> None:
+    """What a server would let us find out by waiting. Raises EgressError."""
+    grants = token_claims(token).get("video") or {}
+    named = grants.get("room", "")
+    if room and named and room != named:
+        raise InvalidRequest(
+            f"The access token is for room {named!r}, not for {room!r}",
+            field="token",
+            remedy="Give a token for the room, or an API key and secret",
+        )
+    if grants.get("canSubscribe", True) is False:
+        raise Unauthenticated(
+            "The access token does not allow to subscribe to tracks",
+            field="token",
+            remedy="Give a token with the grants roomJoin and canSubscribe, or an API key and secret",
+            code=Code.PERMISSION_DENIED,
+        )

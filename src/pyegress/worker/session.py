@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyegress.clock import Monotonic, monotonic
-from pyegress.errors import EgressError
+from pyegress.errors import EgressError, RoomConnectionFailed
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.room.events import (
@@ -77,6 +77,8 @@ class RecordingSession:
         self._waiting_for = ""
         #: What keeps the media away, as far as we were told.
         self._hindrance = ""
+        #: Why the connection was lost last.
+        self._lost = ""
         self._index = IndexWriter(self._recorder)
 
     @property
@@ -194,8 +196,9 @@ class RecordingSession:
                     feed.set_muted(track.muted, event.at)
             case SubscriptionFailed(track_sid=sid, error=error, final=final):
                 return self._refused(sid, error, final)
-            case Reconnecting():
+            case Reconnecting(cause=cause):
                 self._policy.connection_lost()
+                self._lost = cause
             case Reconnected():
                 self._policy.connection_back(event.at)
                 for feed in self._feeds.values():
@@ -280,13 +283,16 @@ class RecordingSession:
         """Nothing has arrived: the source is missing, or its media does not get through. A muted track may wait."""
         limit = self.plan.wait
         room = self._room
-        if room is None or limit is None or self._recorder.started or self._policy.reconnecting:
+        if room is None or limit is None or self._recorder.started:
             return None
         waiting = [feed for feed in self._feeds.values() if not feed.ended]
         if now - self._begun < limit or (waiting and all(feed.is_muted for feed in waiting)):
             return None
         if room.media_error is not None:
             return _Stop(EndReason.FAILURE, error=room.media_error)
+        if self._policy.reconnecting:
+            remedy = "Check that livekit-server runs, and that UDP from it gets through"
+            return _Stop(EndReason.FAILURE, error=RoomConnectionFailed(self._lost, remedy=remedy))
         error = missing_error(
             self.plan,
             room.name,
