@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
-from google.protobuf.message import DecodeError
-from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse
+from google.protobuf.message import DecodeError, Message
+from livekit.protocol.room import (
+    ListParticipantsRequest,
+    ListParticipantsResponse,
+    ListRoomsRequest,
+    ListRoomsResponse,
+)
 
 from pyegress.clock import monotonic, wall
 from pyegress.errors import EgressError, NotFound
@@ -22,27 +28,42 @@ INTERVAL, MISSING_INTERVAL = 1.0, 0.25
 TIMEOUT = 10.0
 _NAMED = 8
 
+_Answer = TypeVar("_Answer", bound=Message)
+
 
 @dataclass(frozen=True, slots=True)
 class ListedRoom:
-    """A room of the server. `participants` counts those that are not hidden."""
+    """A room of the server. (How many are in it, the server lists up to ten seconds late.)"""
 
     name: str
     sid: str
-    participants: int
 
 
 async def list_rooms(url: str, api_key: str, api_secret: str) -> list[ListedRoom]:
     """All rooms of the server by name (`RoomService.ListRooms`). Raises an EgressError."""
-    endpoint = Endpoint.parse(url)
     token = server_api_token(api_key, api_secret, {"roomList": True}, now=wall())
+    rooms = (await _ask(url, token, "ListRooms", ListRoomsRequest(), ListRoomsResponse)).rooms
+    return sorted((ListedRoom(room.name, room.sid) for room in rooms), key=lambda room: room.name)
+
+
+async def list_visible(url: str, api_key: str, api_secret: str, room: str) -> list[str]:
+    """Who is in a room and not hidden, by identity (`RoomService.ListParticipants`). Raises an EgressError."""
+    token = server_api_token(api_key, api_secret, {"roomAdmin": True, "room": room}, now=wall())
+    request = ListParticipantsRequest(room=room)
+    listed = await _ask(url, token, "ListParticipants", request, ListParticipantsResponse)
+    return [participant.identity for participant in listed.participants if not participant.permission.hidden]
+
+
+async def _ask(url: str, token: str, method: str, request: Message, answer: type[_Answer]) -> _Answer:
+    """One request of the room service (Twirp). Raises an EgressError."""
+    endpoint = Endpoint.parse(url)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
-    address = endpoint.url("/twirp/livekit.RoomService/ListRooms", {}, http=True)
+    address = endpoint.url(f"/twirp/livekit.RoomService/{method}", {}, http=True)
     try:
         async with (
             asyncio.timeout(TIMEOUT),
             aiohttp.ClientSession() as session,
-            session.post(address, data=ListRoomsRequest().SerializeToString(), headers=headers) as response,
+            session.post(address, data=request.SerializeToString(), headers=headers) as response,
         ):
             body = await response.read()
             status = response.status
@@ -55,9 +76,7 @@ async def list_rooms(url: str, api_key: str, api_secret: str) -> list[ListedRoom
     if status != 200:
         raise refused(status, body[:4096].decode(errors="replace"), str(endpoint), "")
     try:
-        listed = ListRoomsResponse.FromString(body).rooms
-        rooms = [ListedRoom(room.name, room.sid, room.num_participants) for room in listed]
-        return sorted(rooms, key=lambda room: room.name)
+        return answer.FromString(body)
     except DecodeError:
         raise refused(status, "", str(endpoint), "") from None
 
@@ -85,7 +104,7 @@ async def room_returns(url: str, api_key: str, api_secret: str, room: str, sid: 
     begun = monotonic()
     while True:
         for listed in await list_rooms(url, api_key, api_secret):
-            if listed.name == room and (listed.sid == sid or listed.participants > 0):
+            if listed.name == room and (listed.sid == sid or await list_visible(url, api_key, api_secret, room)):
                 return True
         if monotonic() - begun >= within:
             return False

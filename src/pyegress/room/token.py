@@ -57,7 +57,7 @@ def recorder_token(
     return _sign(claims, api_secret)
 
 
-def server_api_token(api_key: str, api_secret: str, grants: Mapping[str, bool], *, now: Wall) -> str:
+def server_api_token(api_key: str, api_secret: str, grants: Mapping[str, bool | str], *, now: Wall) -> str:
     """A token for one call of the server API with these video grants, for instance `roomList`."""
     return _sign({"iss": api_key, "exp": int(now + API_LIFETIME), "video": dict(grants)}, api_secret)
 
