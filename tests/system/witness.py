@@ -94,8 +94,11 @@ class Witness:
         return Sound(samples, start, ())
 
     def offsets(self, participant: DemoParticipant) -> list[float]:
-        """Seconds by which the publisher's own beeps come after its flashes, by its own clock. Pre-encoded content."""
-        (microphone,) = self.sids(participant.name, Source.MICROPHONE)
+        """Seconds by which the publisher's own beeps come after its flashes, by its own clock.
+
+        Of its last microphone, and with pre-encoded content only.
+        """
+        microphone = self.sids(participant.name, Source.MICROPHONE)[-1]
         flashes = [
             captured
             for camera in self.sids(participant.name, Source.CAMERA)
