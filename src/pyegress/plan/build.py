@@ -10,6 +10,7 @@ from pyegress.plan.copy_plan import Connection
 from pyegress.plan.encoding_options import check_sample_rate, check_wish
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoEncoding, audio_encoding, video_encoding
 from pyegress.plan.file_names import file_name, named_container
+from pyegress.plan.form import EgressRequest, Form
 from pyegress.plan.negotiation import FileChoice, negotiate
 from pyegress.plan.output_names import Naming
 from pyegress.plan.output_options import FileWish, ReadOutputs, images_need_video, only_sound, read_outputs
@@ -28,7 +29,7 @@ from pyegress.plan.recording_plan import (
     WebsocketOutput,
 )
 from pyegress.plan.refusals import invalid_field
-from pyegress.plan.request_forms import EgressRequest, Form, read_form
+from pyegress.plan.request_forms import read_form
 from pyegress.plan.stream_urls import StreamProtocol
 
 _PROTOCOLS = {StreamProtocol.RTMP: Live.RTMP, StreamProtocol.SRT: Live.SRT, StreamProtocol.WEBSOCKET: Live.WEBSOCKET}

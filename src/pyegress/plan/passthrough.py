@@ -5,11 +5,11 @@ from __future__ import annotations
 from livekit.protocol import egress as pb
 
 from pyegress.errors import InvalidRequest
+from pyegress.plan.form import EgressRequest, Form
 from pyegress.plan.negotiation import FileType
 from pyegress.plan.output_options import ReadOutputs
 from pyegress.plan.recording_plan import RequestType, SegmentFormat
 from pyegress.plan.refusals import invalid_field
-from pyegress.plan.request_forms import EgressRequest, Form
 
 _SINGLE = "Name one track by its id, and one file output without a file type"
 #: V1 forms that can be copied.

@@ -33,6 +33,8 @@ INGESTS = {"mux": "rtmps://global-live.mux.com:443/app/"}
 #: Twitch names its ingest by location, so it has to be asked for: https://ingest.twitch.tv/ingests
 _TWITCH_HOST = "contribute.live-video.net"
 
+#: A key that is reduced already: infos are redacted where they are made and where they are shown.
+_REDUCED = re.compile(r"\{.{0,3}\.{3}.{0,3}\}")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 #: librtmp's option for live streams, written behind the URL.
 _LIVE_OPTION = " live=1"
@@ -130,6 +132,8 @@ def _service(url: str, scheme: str, key: str, shown: str, id: str) -> Destinatio
 
 def redact_key(key: str) -> str:
     """A stream key as it is shown: at most three characters of each end, `{abc...xyz}`."""
+    if _REDUCED.fullmatch(key):
+        return key
     keep = next((count for count, least in ((3, 9), (2, 6), (1, 3)) if len(key) >= least), 0)
     return f"{{{key[:keep]}...{key[-keep:]}}}" if keep else HIDDEN
 
