@@ -64,6 +64,8 @@ class AskedOutputs:
     streams: list[pb.StreamOutput] = field(default_factory=list)
     segments: list[tuple[pb.SegmentedFileOutput, tuple[Upload, ...]]] = field(default_factory=list)
     images: list[tuple[pb.ImageOutput, tuple[Upload, ...]]] = field(default_factory=list)
+    #: Outputs that do not say what they are (V2).
+    unknown: int = 0
     #: Track egress only.
     websocket_url: str | None = None
     #: Whether a stream may go to WebSockets (V2).
@@ -73,7 +75,7 @@ class AskedOutputs:
     def count(self) -> int:
         """How many there are."""
         websocket = 0 if self.websocket_url is None else 1
-        return len(self.files) + len(self.streams) + len(self.segments) + len(self.images) + websocket
+        return len(self.files) + len(self.streams) + len(self.segments) + len(self.images) + self.unknown + websocket
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ def read_outputs(asked: AskedOutputs, naming: Naming, storage: StorageDefaults, 
     """Check and name the outputs. `video` says whether pictures are recorded, which images need."""
     if asked.count == 0:
         raise invalid_field("output", "The request names no output", "Add a file, segment, stream or image output")
+    if asked.unknown:
+        raise invalid_field(
+            "output config", "An output does not say what it is", "Set file, stream, segments or images in each output"
+        )
     for outputs, token in (
         (asked.files, "multiple file outputs"),
         (asked.streams, "multiple stream outputs"),

@@ -177,9 +177,9 @@ def _redact_user(authority: str) -> str:
 
 def _redact_query(query: str) -> str:
     def hidden(pair: str) -> str:
-        name, equals, _ = pair.partition("=")
-        # A part without a name is a value of its own (`?secret`).
-        return f"{name}={HIDDEN}" if equals else HIDDEN if name else ""
+        name, _, value = pair.partition("=")
+        # A part without a value is one itself: `?secret`, or in Base64 `?c2VjcmV0==`.
+        return f"{name}={HIDDEN}" if value.strip("=") else HIDDEN if name else ""
 
     return "&".join(hidden(pair) for pair in query.split("&"))
 

@@ -141,7 +141,5 @@ def _v2_outputs(request: pb.StartEgressRequest) -> AskedOutputs:
             case "images":
                 outputs.images.append((output.images, uploads))
             case _:
-                raise invalid_field(
-                    "output config", "An output does not say what it is", "Set file, stream, segments or images"
-                )
+                outputs.unknown += 1
     return outputs
