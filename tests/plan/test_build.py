@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -545,3 +546,16 @@ def test_a_plan_shows_no_secret() -> None:
     )
     assert secret not in repr(plan)
     assert file_of(plan).storage == planned(room(pb.EncodedFileOutput(s3=s3)), service=SERVICE).outputs[0].storage  # type: ignore[union-attr]
+
+
+def test_a_plan_can_be_handed_to_another_process() -> None:
+    plan = planned(
+        v2(
+            v2_file(),
+            pb.Output(stream=STREAM),
+            pb.Output(images=IMAGES, storage=pb.StorageConfig(s3=pb.S3Upload(bucket="b", secret="hidden"))),
+            template=pb.TemplateSource(custom_base_url="https://t.example/?token=hidden"),
+        )
+    )
+    assert pickle.loads(pickle.dumps(plan)) == plan
+    assert hash(plan) == hash(replace(plan))
