@@ -313,6 +313,14 @@ def test_outputs_without_a_codec_in_common(request_: EgressRequest) -> None:
     assert error.code is Code.INVALID_ARGUMENT
 
 
+def test_pictures_in_a_file_of_sound() -> None:
+    error = refused(room(OGG))
+    assert error.message.endswith("audio/ogg holds no video")
+    assert "audio_only" in error.remedy
+    asked = refused(room(OGG, advanced=ADVANCED(video_codec=models.VideoCodec.H264_HIGH)))
+    assert "format audio/ogg incompatible with codec video/h264" in str(asked)
+
+
 def test_no_file_type_for_the_codecs() -> None:
     options = ADVANCED(audio_codec=models.AudioCodec.AC_MP3)
     error = refused(room(FILE, advanced=options))

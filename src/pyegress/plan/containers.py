@@ -73,6 +73,9 @@ class Container(Enum):
     MP3 = ContainerInfo("MP3", (".mp3",), "audio/mpeg", frozenset(), audio_only=True, audio=(AudioCodec.MP3,))
     FLAC = ContainerInfo("FLAC", (".flac",), "audio/flac", frozenset(), audio_only=True, audio=(AudioCodec.FLAC,))
 
+    def __repr__(self) -> str:
+        return f"Container.{self.name}"
+
     @property
     def label(self) -> str:
         return self.value.label

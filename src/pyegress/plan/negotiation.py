@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pyegress.plan.containers import Container, Encodable, Live
 from pyegress.plan.encodings import AudioCodec, EncodingWish, VideoCodec
-from pyegress.plan.refusals import incompatible, no_compatible_codec, no_compatible_file_type
+from pyegress.plan.refusals import holds_none, incompatible, no_compatible_codec, no_compatible_file_type
 
 #: Which container the default file type means, the first that fits.
 _DEFAULT_WITH_VIDEO: tuple[Container, ...] = (Container.MP4, Container.WEBM)
@@ -104,6 +104,8 @@ def _common(what: str, asked: _C | None, every: list[_C], rows: Sequence[Encodab
             continue
         if asked:
             raise incompatible(row.name, asked.value, field=f"{what}_codec", remedy=_REMEDY)
+        if not taken:
+            raise holds_none(what, row.name)
         raise no_compatible_codec(what, " and ".join(row.name for row in rows))
     return left
 

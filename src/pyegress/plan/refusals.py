@@ -24,12 +24,25 @@ def incompatible(output: str, codec: str, *, field: str, remedy: str) -> Invalid
     )
 
 
+_NO_CODEC = "no supported codec is compatible with all outputs"
+
+
 def no_compatible_codec(what: str, outputs: str) -> InvalidRequest:
     """No codec that all outputs take. `what` is audio, video or image."""
     return InvalidRequest(
-        f"no supported codec is compatible with all outputs: {outputs} take no {what} codec in common",
+        f"{_NO_CODEC}: {outputs} take no {what} codec in common",
         field="output",
         remedy="Start an egress of its own for the output that differs, or change its type",
+    )
+
+
+def holds_none(what: str, output: str) -> InvalidRequest:
+    """An output that cannot hold a kind of media which is recorded. `what` is audio or video."""
+    other = "audio" if what == "video" else "video"
+    return InvalidRequest(
+        f"{_NO_CODEC}: {output} holds no {what}",
+        field="output",
+        remedy=f"Record {other} only ({other}_only), or choose another type of output",
     )
 
 
