@@ -277,3 +277,7 @@ def _muxer(file: GrowingFile, container: Container, specs: Sequence[StreamSpec],
             return OggOpusMuxer(file, specs[0], header)
         case Container.WAV:
             return WavMuxer(file, specs[0])
+        case Container.MP3 | Container.FLAC:
+            raise OutputFailed(
+                f"{container.label} holds no copies: {file.path}", field=str(file.path), fault=Fault.OURS
+            )

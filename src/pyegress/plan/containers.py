@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pyegress.codecs import Codec, Kind
+from pyegress.plan.encodings import AudioCodec, VideoCodec
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerInfo:
-    """`extensions` are in lower case with the dot, the preferred one first; `codecs` those it can hold as copies."""
+    """`extensions` are in lower case with the dot, the preferred one first; `codecs` those it can hold as copies.
+
+    `audio` and `video` are what is encoded into it, the default first.
+    """
 
     label: str
     extensions: tuple[str, ...]
@@ -18,6 +22,17 @@ class ContainerInfo:
     codecs: frozenset[Codec]
     #: How many tracks of one kind fit.
     audio_only: bool = False
+    audio: tuple[AudioCodec, ...] = ()
+    video: tuple[VideoCodec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encodable:
+    """What one output takes from encoders, the default first. `name` is the output in error texts."""
+
+    name: str
+    audio: tuple[AudioCodec, ...]
+    video: tuple[VideoCodec, ...]
 
 
 class Container(Enum):
@@ -28,12 +43,38 @@ class Container(Enum):
         (".mp4", ".m4v", ".m4a", ".mov"),
         "video/mp4",
         frozenset({Codec.H264, Codec.H265, Codec.AV1, Codec.OPUS, Codec.VP9}),
+        audio=(AudioCodec.AAC, AudioCodec.OPUS),
+        video=(VideoCodec.H264, VideoCodec.AV1, VideoCodec.VP9),
     )
     WEBM = ContainerInfo(
-        "WebM", (".webm", ".mkv"), "video/webm", frozenset({Codec.VP8, Codec.VP9, Codec.AV1, Codec.OPUS})
+        "WebM",
+        (".webm", ".mkv"),
+        "video/webm",
+        frozenset({Codec.VP8, Codec.VP9, Codec.AV1, Codec.OPUS}),
+        audio=(AudioCodec.OPUS,),
+        video=(VideoCodec.VP8, VideoCodec.VP9, VideoCodec.AV1),
     )
-    OGG = ContainerInfo("Ogg", (".ogg", ".opus", ".oga"), "audio/ogg", frozenset({Codec.OPUS}), audio_only=True)
-    WAV = ContainerInfo("WAV", (".wav",), "audio/wav", frozenset({Codec.PCMU, Codec.PCMA}), audio_only=True)
+    OGG = ContainerInfo(
+        "Ogg",
+        (".ogg", ".opus", ".oga"),
+        "audio/ogg",
+        frozenset({Codec.OPUS}),
+        audio_only=True,
+        audio=(AudioCodec.OPUS,),
+    )
+    WAV = ContainerInfo(
+        "WAV",
+        (".wav",),
+        "audio/wav",
+        frozenset({Codec.PCMU, Codec.PCMA}),
+        audio_only=True,
+        audio=(AudioCodec.PCM,),
+    )
+    MP3 = ContainerInfo("MP3", (".mp3",), "audio/mpeg", frozenset(), audio_only=True, audio=(AudioCodec.MP3,))
+    FLAC = ContainerInfo("FLAC", (".flac",), "audio/flac", frozenset(), audio_only=True, audio=(AudioCodec.FLAC,))
+
+    def __repr__(self) -> str:
+        return f"Container.{self.name}"
 
     @property
     def label(self) -> str:
@@ -42,6 +83,16 @@ class Container(Enum):
     def holds(self, codec: Codec) -> bool:
         """Whether a copy of the codec fits."""
         return codec in self.value.codecs
+
+    @property
+    def extension(self) -> str:
+        """The preferred extension, with the dot."""
+        return self.value.extensions[0]
+
+    @property
+    def takes(self) -> Encodable:
+        """What is encoded into it."""
+        return Encodable(self.value.content_type, self.value.audio, self.value.video)
 
     @classmethod
     def from_path(cls, path: str) -> Container | None:
@@ -52,6 +103,32 @@ class Container(Enum):
                 return container
         return None
 
+
+class Live(Enum):
+    """What outputs that are not one file take from encoders."""
+
+    HLS = Encodable("application/x-mpegurl", (AudioCodec.AAC,), (VideoCodec.H264,))
+    HLS_FMP4 = Encodable(
+        "application/x-mpegurl",
+        (AudioCodec.AAC, AudioCodec.OPUS),
+        (VideoCodec.H264, VideoCodec.AV1, VideoCodec.VP9),
+    )
+    RTMP = Encodable("rtmp", (AudioCodec.AAC,), (VideoCodec.H264,))
+    SRT = Encodable("srt", (AudioCodec.AAC,), (VideoCodec.H264,))
+    WEBSOCKET = Encodable("websocket", (AudioCodec.PCM,), ())
+
+
+#: Files that belong to an output of many: extension and content type.
+PLAYLIST = (".m3u8", "application/x-mpegurl")
+SEGMENT_TS = (".ts", "video/mp2t")
+SEGMENT_FMP4 = (".m4s", "video/mp4")
+IMAGE_JPEG = (".jpeg", "image/jpeg")
+MANIFEST = (".json", "application/json")
+
+#: What a name may end in that is replaced when the output is of another kind. Any other ending is part of the name.
+KNOWN_EXTENSIONS = frozenset(
+    {container.extension for container in Container} | {PLAYLIST[0], SEGMENT_TS[0], IMAGE_JPEG[0], ".raw", ".ivf"}
+)
 
 #: The container of a copy when the path names none (Track egress).
 DEFAULT_CONTAINER = {

@@ -1,0 +1,199 @@
+"""From a request to its plan: form, encoding, outputs, passthrough, connection, codecs; the first failure wins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyegress.errors import InvalidRequest
+from pyegress.plan.containers import Container, Live
+from pyegress.plan.copy_plan import Connection
+from pyegress.plan.encoding_options import check_sample_rate, check_wish
+from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoEncoding, audio_encoding, video_encoding
+from pyegress.plan.file_names import file_name, named_container
+from pyegress.plan.form import EgressRequest, Form
+from pyegress.plan.negotiation import FileChoice, negotiate
+from pyegress.plan.output_names import Naming
+from pyegress.plan.output_options import FileWish, ReadOutputs, images_need_video, only_sound, read_outputs
+from pyegress.plan.passthrough import check_passthrough
+from pyegress.plan.recording_plan import (
+    FileOutput,
+    Output,
+    RecordingPlan,
+    RequestType,
+    SegmentFormat,
+    SegmentOutput,
+    Service,
+    SessionLimits,
+    Start,
+    StreamOutput,
+    WebsocketOutput,
+)
+from pyegress.plan.refusals import invalid_field
+from pyegress.plan.request_forms import read_form
+from pyegress.plan.stream_urls import StreamProtocol
+
+_PROTOCOLS = {StreamProtocol.RTMP: Live.RTMP, StreamProtocol.SRT: Live.SRT, StreamProtocol.WEBSOCKET: Live.WEBSOCKET}
+_FORMATS = {SegmentFormat.MPEG_TS: Live.HLS, SegmentFormat.FMP4: Live.HLS_FMP4}
+
+
+def plan_recording(request: EgressRequest, start: Start, service: Service) -> RecordingPlan:
+    """The plan of `request`. Raises InvalidRequest, or EgressError with another code, with the field that is wrong."""
+    if not start.egress_id:
+        raise invalid_field("egressID", "The egress has no id", "Give the id that the server made, EG_…")
+    form = read_form(request, start, service)
+    wish = start.encoding.over(form.encoding)
+    if not form.passthrough:
+        check_wish(wish)
+    naming = _naming(form, start)
+    asks_copies = form.preset is not None and form.passthrough
+    outputs = read_outputs(form.outputs, naming, service.storage, video=form.video or (form.v2 and asks_copies))
+    if asks_copies:
+        check_passthrough(request, form, outputs)
+    connection = None if form.type is RequestType.WEB else _connection(form, start, service)
+    audible, visible = _kinds(form, outputs, service)
+    form = replace(form, audio=audible, video=visible)
+    audio, video = None, None
+    # A WebSocket gets decoded sound, also from a Track egress.
+    copies = form.passthrough and not isinstance(outputs.stream, WebsocketOutput)
+    if copies:
+        planned = _copied(outputs, service)
+    else:
+        audio, video, planned = _encoded(form, outputs, wish, service)
+    return RecordingPlan(
+        egress_id=start.egress_id,
+        type=form.type,
+        source=form.source,
+        connection=connection,
+        room_name=form.room_name,
+        room_id=start.room_id,
+        started_at=start.at,
+        with_audio=form.audio,
+        with_video=form.video,
+        audio=audio,
+        video=video,
+        outputs=planned,
+        naming=naming,
+        webhooks=form.webhooks,
+        backup=service.storage.backup,
+        passthrough=copies,
+        max_duration=_max_duration(outputs, service.limits),
+        max_file_size=service.limits.file_size or None if outputs.file else None,
+        waits=service.waits,
+        retry_count=start.retry_count,
+    )
+
+
+def _naming(form: Form, start: Start) -> Naming:
+    # Without a name the room tells its own after joining.
+    room = "web" if form.type is RequestType.WEB else form.room_name or "{room_name}"
+    return Naming.at(
+        start.at,
+        subject=form.track_id or room,
+        retry=start.retry_count,
+        room_name=form.room_name,
+        room_id=start.room_id if form.room_name else "",
+        publisher_identity=form.identity,
+        track_id=form.track_id,
+    )
+
+
+def _connection(form: Form, start: Start, service: Service) -> Connection:
+    if not start.token and not (form.room_name and service.api_key and service.api_secret):
+        cause = "No room was named" if service.api_key and service.api_secret else "This service has no API key"
+        raise invalid_field(
+            "token or api key/secret",
+            f"The room cannot be joined without a token. {cause}",
+            "Name the room and configure api_key and api_secret, or send a token with the request",
+        )
+    url = start.ws_url or service.ws_url
+    try:
+        return Connection(
+            url=url,
+            room=form.room_name,
+            api_key="" if start.token else service.api_key,
+            api_secret="" if start.token else service.api_secret,
+            token=start.token,
+        )
+    except InvalidRequest as error:
+        raise invalid_field("ws_url", error.message, "Configure ws_url as ws://HOST:PORT or wss://HOST") from None
+
+
+def _kinds(form: Form, outputs: ReadOutputs, service: Service) -> tuple[bool, bool]:
+    """Whether sound and whether pictures are recorded, given the outputs that there are."""
+    audio, video = form.audio, form.video
+    file, images = outputs.file, outputs.images
+    if isinstance(outputs.stream, WebsocketOutput) and audio:
+        video = False
+        if images:
+            raise images_need_video()
+    if images and not (file or outputs.segments or outputs.stream):
+        audio = False
+    alone = file and not (images or outputs.segments or outputs.stream)
+    # The request has no switch for it: a participant in a file that holds sound only is meant to be heard only.
+    if file and alone and form.type is RequestType.PARTICIPANT and audio and only_sound(file, _named(file, service)):
+        video = False
+    return audio, video
+
+
+def _named(file: FileWish, service: Service) -> Container | None:
+    return named_container(file.path, any_extension=service.any_extension)
+
+
+def _copied(outputs: ReadOutputs, service: Service) -> tuple[Output, ...]:
+    file = outputs.file
+    planned = (
+        FileOutput(file.path, file.type.value, file.storage, file.manifest, service.any_extension) if file else None
+    )
+    return _together(planned, outputs)
+
+
+def _together(file: FileOutput | None, outputs: ReadOutputs) -> tuple[Output, ...]:
+    return tuple(output for output in (file, outputs.segments, outputs.stream, *outputs.images) if output is not None)
+
+
+def _encoded(
+    form: Form, outputs: ReadOutputs, wish: EncodingWish, service: Service
+) -> tuple[AudioEncoding | None, VideoEncoding | None, tuple[Output, ...]]:
+    file, segments, stream = outputs.file, outputs.segments, outputs.stream
+    live = [_FORMATS[segments.format]] if segments else []
+    if stream is not None:
+        live.append(_PROTOCOLS[stream.protocol] if isinstance(stream, StreamOutput) else Live.WEBSOCKET)
+    chosen = negotiate(
+        audio=form.audio,
+        video=form.video,
+        wish=wish,
+        file=FileChoice(file.type, _named(file, service)) if file else None,
+        live=live,
+        webm_codec=service.webm_codec,
+    )
+    streams = isinstance(stream, StreamOutput)
+    video = audio = None
+    if chosen.video:
+        video = video_encoding(
+            chosen.video, wish, rtmp_or_srt=streams, rtmp=Live.RTMP in live, segments=segments is not None
+        )
+    if chosen.audio:
+        audio = audio_encoding(chosen.audio, wish, live=Live.WEBSOCKET in live)
+        check_sample_rate(audio)
+    if segments and streams and wish.key_frame_interval:
+        segments = _cut_with_stream(segments, wish.key_frame_interval)
+    planned = None
+    if file and chosen.container:
+        path = file_name(file.path, chosen.container, any_extension=service.any_extension)
+        planned = FileOutput(path, chosen.container, file.storage, file.manifest, service.any_extension)
+    return audio, video, _together(planned, replace(outputs, segments=segments))
+
+
+def _cut_with_stream(segments: SegmentOutput, interval: float) -> SegmentOutput:
+    """Segments are cut on the key frames that the stream asked for, at least a second apart."""
+    return replace(segments, duration=min(max(1, int(interval)), segments.duration))
+
+
+def _max_duration(outputs: ReadOutputs, limits: SessionLimits) -> float | None:
+    present = (
+        limits.file if outputs.file else 0,
+        limits.segment if outputs.segments else 0,
+        limits.stream if outputs.stream else 0,
+        limits.image if outputs.images else 0,
+    )
+    return min((limit for limit in present if limit > 0), default=None)

@@ -1,0 +1,223 @@
+"""The frozen plan of one egress: what a request means once every check is passed and every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pyegress.clock import Wall
+from pyegress.plan.containers import Container
+from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_WAIT, Connection
+from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
+from pyegress.plan.output_names import Naming, SegmentNames
+from pyegress.plan.sources import PageSource, Source, TemplateSource
+from pyegress.plan.storage import Storage, StorageDefaults
+from pyegress.plan.stream_urls import Destination, StreamProtocol
+
+
+class RequestType(Enum):
+    """The kind of a request; the value is its name in metrics and configuration."""
+
+    ROOM_COMPOSITE = "room_composite"
+    WEB = "web"
+    PARTICIPANT = "participant"
+    TRACK_COMPOSITE = "track_composite"
+    TRACK = "track"
+    TEMPLATE = "template"
+    MEDIA = "media"
+
+
+# Outputs
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutput:
+    """One file. `container` None is decided by the codecs that arrive (copies), see `file_names.copy_target`.
+
+    The path has its final extension only with a container.
+    """
+
+    path: str
+    container: Container | None
+    storage: Storage
+    manifest: bool = True
+    any_extension: bool = False
+
+
+class SegmentFormat(Enum):
+    """What HLS segments are."""
+
+    MPEG_TS = "MPEG-TS"
+    FMP4 = "fMP4"
+
+
+class NameSuffix(Enum):
+    """What the names of segments and images end in before their extension."""
+
+    INDEX = "index"
+    TIMESTAMP = "timestamp"
+    #: Images: always the same name.
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentOutput:
+    """HLS. `duration` is in seconds."""
+
+    names: SegmentNames
+    format: SegmentFormat
+    suffix: NameSuffix
+    duration: int
+    storage: Storage
+    manifest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOutput:
+    """One stream to any number of destinations, more of which may be added later."""
+
+    protocol: StreamProtocol
+    destinations: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WebsocketOutput:
+    """Raw sound to WebSocket servers."""
+
+    destinations: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOutput:
+    """A JPEG every `interval` seconds. Width and height 0 follow the picture. `prefix` is a path without extension."""
+
+    prefix: str
+    suffix: NameSuffix
+    interval: int
+    width: int
+    height: int
+    storage: Storage
+    manifest: bool = True
+
+
+Output = FileOutput | SegmentOutput | StreamOutput | WebsocketOutput | ImageOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A URL that is told of this egress. `signing_key` is the name of an API key, not a secret."""
+
+    url: str
+    signing_key: str
+    include_events: tuple[str, ...] = ()
+    exclude_events: tuple[str, ...] = ()
+
+
+# What the service says
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """Longest durations in seconds for each kind of output, and most bytes of files; 0 is without limit."""
+
+    file: float = 0.0
+    stream: float = 0.0
+    segment: float = 0.0
+    image: float = 0.0
+    file_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long an egress waits, in seconds; None without limit. `grace` is how long a participant may be away."""
+
+    tracks: float | None = DEFAULT_WAIT
+    participant: float | None = None
+    grace: float = DEFAULT_GRACE
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the configuration of the service adds to every request.
+
+    `template_base` "" draws the default layouts natively, a URL has that page draw them. `webm_codec` is encoded when
+    a WebM file is asked for without a codec: requests have no name for VP9 and AV1. With `any_extension` the name of
+    a file decides its container whatever it is (`.mov`, `.m4a`, `.ogg`), as in the foreground; without, an API
+    client's `.mp4` and `.ogg` follow what is recorded, and only `.webm`, `.wav` and `.flac` decide.
+    """
+
+    ws_url: str = ""
+    api_key: str = field(default="", repr=False)
+    api_secret: str = field(default="", repr=False)
+    template_base: str = ""
+    storage: StorageDefaults = field(default_factory=StorageDefaults)
+    limits: SessionLimits = SessionLimits()
+    waits: Waits = Waits()
+    webm_codec: VideoCodec = VideoCodec.VP8
+    any_extension: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What comes beside a request: ids, the time, a ready token, and options of ours that go before the request's."""
+
+    egress_id: str
+    at: Wall
+    room_id: str = ""
+    #: For V2 requests that name no room.
+    room_name: str = ""
+    token: str = field(default="", repr=False)
+    ws_url: str = ""
+    retry_count: int = 0
+    encoding: EncodingWish = field(default_factory=EncodingWish)
+    audio_only: bool = False
+    video_only: bool = False
+
+
+# The plan
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPlan:
+    """One egress. `audio` and `video` are None when nothing of the kind is encoded.
+
+    With `passthrough` packets are copied and both are None; `with_audio` and `with_video` say what is recorded either
+    way (both, for one track whose kind is known only after joining). `max_duration` is in seconds, `max_file_size` in
+    bytes, None is without limit.
+    """
+
+    egress_id: str
+    type: RequestType
+    source: Source
+    connection: Connection | None
+    room_name: str
+    room_id: str
+    started_at: Wall
+    with_audio: bool
+    with_video: bool
+    audio: AudioEncoding | None
+    video: VideoEncoding | None
+    outputs: tuple[Output, ...]
+    naming: Naming
+    webhooks: tuple[Webhook, ...] = ()
+    backup: Storage | None = None
+    passthrough: bool = False
+    max_duration: float | None = None
+    max_file_size: int | None = None
+    waits: Waits = Waits()
+    retry_count: int = 0
+
+    @property
+    def needs_browser(self) -> bool:
+        """Whether a page is captured."""
+        return isinstance(self.source, TemplateSource | PageSource)
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody watches or listens meanwhile."""
+        return any(isinstance(output, StreamOutput | WebsocketOutput) for output in self.outputs)
+
+    @property
+    def manifest(self) -> bool:
+        """Whether a manifest is written."""
+        return any(getattr(output, "manifest", False) for output in self.outputs) or self.backup is not None
