@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 import pyegress
+from pyegress.codecs import Kind
 from pyegress.demo.server import LiveKitServer
 from pyegress.errors import EgressError, InvalidRequest, NotFound
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.room import connection
 from pyegress.room.events import Source
+from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.copy_file import CopyFile
+from pyegress.worker.feed import Feed
 from tests.room.rooms import publisher
 from tests.support.analysis import file_facts
 from tests.support.tcp_proxy import TcpProxy
@@ -164,9 +168,30 @@ async def test_a_track_that_sends_nothing_is_spoken_of(
             task = ada._published[Source.CAMERA].task
             task.cancel()
             await eventually(
-                lambda: any(track.silent > 1.2 for track in recording.now.tracks), "a silent track in the progress"
+                lambda: any(track.silent > 2.5 for track in recording.now.tracks), "a silent track in the progress"
             )
             recording.stop()
             result = await recording.wait()
     assert result.error is None
     assert any("The camera of 'ada' is not muted and sends nothing any more" in text for text in result.warnings)
+
+
+async def test_a_track_that_we_fail_on_does_not_take_the_others_with_it(
+    livekit_server: LiveKitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = CopyFile.frame
+
+    def fail(self: CopyFile, feed: Feed, encoded: EncodedFrame) -> None:
+        if feed.kind is Kind.VIDEO and self.elapsed(encoded.arrival) > 1.0:
+            raise ZeroDivisionError
+        frame(self, feed, encoded)
+
+    monkeypatch.setattr(CopyFile, "frame", fail)
+    async with publisher(livekit_server, "api-fail"):
+        arguments = access(livekit_server, "api-fail") | {"output": tmp_path / "ada"}
+        async with pyegress.record_participant(**arguments, identity="ada") as recording:
+            await active(recording, 3.0)
+            assert [track.source for track in recording.now.tracks] == ["microphone"]
+    assert any("The camera of 'ada' was given up" in warning for warning in recording.result.warnings)
+    assert recording.result.error is None
+    assert recording.result.duration > 2.5

@@ -35,7 +35,9 @@ def run(make: Callable[[], Recording], common: Common) -> None:
     logging.getLogger("aioice").setLevel(logging.WARNING if common.verbose else logging.CRITICAL)
     line = LiveLine(quiet=common.quiet or common.verbose)
     try:
-        result = _run_loop(_record(make(), line))
+        recording = make()
+        line.show(recording.now)
+        result = _run_loop(_record(recording, line))
     except EgressError as error:
         fail(error)
         raise typer.Exit(exit_codes.of_error(error)) from None
@@ -72,11 +74,11 @@ def fail(error: EgressError) -> None:
 
 async def _record(recording: Recording, line: LiveLine) -> RecordingResult:
     loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        # nohup has it ignored, and so it stays.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, recording.stop)
     async with recording:
-        for number in _SIGNALS:
-            # nohup has it ignored, and so it stays.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, recording.stop)
         async for progress in recording.progress():
             line.show(progress)
         return await recording.wait()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 import pyegress
 from pyegress.cli import exit_codes
-from pyegress.cli.foreground import run
 from pyegress.cli.options import Common, seconds, with_common_options
 from pyegress.plan.copy_plan import DEFAULT_GRACE
 from pyegress.plan.selection import SOURCES
@@ -53,7 +53,7 @@ def track(
       pyegress record track -r standup -i alice -s camera -o alice
       pyegress record track -r standup --track-id TR_AMxyz -o talk.ogg -d 15m
     """
-    run(
+    _run(
         lambda: pyegress.record_track(
             output=output, track_id=track_id, identity=identity, source=source, **common.arguments()
         ),
@@ -83,7 +83,7 @@ def participant(
       pyegress record participant -r standup -i alice -o alice.webm
       pyegress record participant -r standup -i alice --screen-share -o slides
     """
-    run(
+    _run(
         lambda: pyegress.record_participant(
             output=output,
             identity=identity,
@@ -111,7 +111,7 @@ def track_composite(
     Example:
       pyegress record track-composite -r standup --video-track-id TR_VC1 --audio-track-id TR_AM1 -o talk
     """
-    run(
+    _run(
         lambda: pyegress.record_track_composite(
             output=output, audio_track_id=audio_track_id, video_track_id=video_track_id, **common.arguments()
         ),
@@ -138,4 +138,10 @@ def tracks(
     Example:
       pyegress record tracks -r standup -o standup/
     """
-    run(lambda: pyegress.record_tracks(output=output, **common.arguments()), common)
+    _run(lambda: pyegress.record_tracks(output=output, **common.arguments()), common)
+
+
+def _run(make: Callable[[], pyegress.Recording], common: Common) -> None:
+    from pyegress.cli.foreground import run  # help is answered without it
+
+    run(make, common)

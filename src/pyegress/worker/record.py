@@ -20,13 +20,15 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from pyegress.lifecycle.recording import EndReason
+from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.worker.progress import Progress, RecordingResult
-from pyegress.worker.session import RecordingSession
+
+if TYPE_CHECKING:
+    from pyegress.worker.session import RecordingSession
 
 
 class Recording:
@@ -34,12 +36,19 @@ class Recording:
 
     def __init__(self, plan: CopyPlan) -> None:
         self.plan = plan
-        self._session = RecordingSession(plan, on_progress=self._publish)
+        self._session: RecordingSession | None = None
+        self._stopped = False
         self._task: asyncio.Task[RecordingResult] | None = None
         self._watchers: set[asyncio.Queue[Progress | None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="recording")
+        # Not before it is needed: what records is much to load, and a mistake in the arguments is answered without.
+        from pyegress.worker.session import RecordingSession
+
+        self._session = RecordingSession(self.plan, on_progress=self._publish)
+        if self._stopped:
+            self._session.stop(EndReason.STOPPED)
+        self._task = asyncio.create_task(self._run(self._session), name="recording")
         return self
 
     async def __aexit__(
@@ -51,7 +60,7 @@ class Recording:
     @property
     def now(self) -> Progress:
         """How it stands at this moment."""
-        return self._session.progress()
+        return self._session.progress() if self._session is not None else Progress(RecordingState.STARTING, 0.0, 0)
 
     @property
     def result(self) -> RecordingResult:
@@ -62,7 +71,9 @@ class Recording:
 
     def stop(self) -> None:
         """Take no more media and finish the files. Returns at once; `wait` for the result. Idempotent."""
-        self._session.stop(EndReason.STOPPED)
+        self._stopped = True
+        if self._session is not None:
+            self._session.stop(EndReason.STOPPED)
 
     async def wait(self) -> RecordingResult:
         """Wait for the end, by itself or by `stop`."""
@@ -86,9 +97,9 @@ class Recording:
         finally:
             self._watchers.discard(queue)
 
-    async def _run(self) -> RecordingResult:
+    async def _run(self, session: RecordingSession) -> RecordingResult:
         try:
-            return await self._session.run()
+            return await session.run()
         finally:
             for queue in self._watchers:
                 queue.put_nowait(None)

@@ -69,6 +69,9 @@ class RecordingSession:
         self._inbox: asyncio.Queue[RoomEvent | _Stop | EgressError] = asyncio.Queue()
         self._room: Room | None = None
         self._feeds: dict[str, Feed] = {}
+        #: Feeds whose end was dealt with.
+        self._over: set[Feed] = set()
+        self._given_up: set[Feed] = set()
         #: Feeds that were found silent and have been spoken of.
         self._silent: set[Feed] = set()
         self._recorder = Recorder(plan, on_error=self._inbox.put_nowait)
@@ -240,7 +243,8 @@ class RecordingSession:
 
     def _gone(self, sid: str, now: Monotonic) -> None:
         feed = self._feeds.get(sid)
-        if feed is not None and not feed.ended:
+        if feed is not None and feed not in self._over:
+            self._over.add(feed)
             feed.end()
             self._recorder.track_over(feed)
             logger.info("%s of %r ended (%s)", feed.source, feed.identity, sid)
@@ -264,6 +268,7 @@ class RecordingSession:
 
     def _tick(self, now: Monotonic) -> _Stop | None:
         self._recorder.tick(now)
+        self._find_given_up(now)
         self._watch_silence(now)
         if self.lifecycle.state is RecordingState.WAITING and self._recorder.started:
             self._move(RecordingState.ACTIVE, "first media arrived")
@@ -303,6 +308,15 @@ class RecordingSession:
             hindrance=self._hindrance,
         )
         return _Stop(EndReason.FAILURE, error=error)
+
+    def _find_given_up(self, now: Monotonic) -> None:
+        """Tracks that ended without an event: the room gives a track up when we fail on its frames."""
+        ended = {feed for feed in self._feeds.values() if feed.ended and feed not in self._over}
+        for feed in ended & self._given_up:
+            self._recorder.warn(f"The {feed.source} of {feed.identity!r} was given up after an error inside pyegress")
+            self._gone(feed.track_id, now)
+        # Only at the second look: the event may be on its way.
+        self._given_up = ended
 
     def _watch_silence(self, now: Monotonic) -> None:
         """Say so when a track that should send does not."""
