@@ -120,6 +120,7 @@ async def test_layers_of_a_simulcast_publisher(livekit_server: LiveKitServer, tm
     ):
         for seconds, quality in ((3.0, VideoQuality.LOW), (6.0, VideoQuality.HIGH)):
             await recorded(recording, seconds)
+            assert recording._session is not None
             joined = recording._session._room
             assert joined is not None
             wish = UpdateTrackSettings(track_sids=[ada.sids[Source.CAMERA]], quality=quality)
