@@ -18,7 +18,6 @@ from pyegress.room.events import Source
 from tests.cli.command import Command, environment, pyegress, run
 from tests.room.rooms import publisher
 from tests.support.analysis import (
-    av_offsets,
     beep_onsets,
     file_facts,
     flash_onsets,
@@ -35,8 +34,11 @@ pytestmark = pytest.mark.system
 MEMORY = 100 << 20
 
 
-#: Seconds by which sound and picture of a publisher on a busy machine may be apart by themselves.
-PUBLISHER = 0.3
+def assert_each_second(onsets: list[float], what: str) -> None:
+    """Content at its times. How exactly sound and picture belong together is proven in tests/system/test_av_alignment,
+    where what the publisher itself does on a busy machine is known."""
+    assert len(onsets) >= 2, f"{what}: {onsets}"
+    assert median(later - earlier for earlier, later in pairwise(onsets)) == pytest.approx(1.0, abs=0.1), what
 
 
 def content(codec: Codec = Codec.VP8, participant: int = 3) -> Content:
@@ -140,9 +142,8 @@ async def test_ctrl_c_on_a_terminal_finishes_a_participant_recording(
     assert 2.5 <= facts.duration <= 10.0
     assert_plays(path, facts.duration)
     assert_seekable(path)
-    offsets = av_offsets(flash_onsets(read_pictures(path)), beep_onsets(read_sound(path), 1100.0))
-    assert offsets, "flashes and beeps"
-    assert abs(median(offsets)) < PUBLISHER
+    assert_each_second(flash_onsets(read_pictures(path)), "flashes")
+    assert_each_second(beep_onsets(read_sound(path), 1100.0), "beeps")
 
 
 async def test_sigterm_finishes_a_sound_recording(livekit_server: LiveKitServer, tmp_path: Path) -> None:
@@ -229,15 +230,9 @@ async def test_every_track_of_everybody(livekit_server: LiveKitServer, tmp_path:
         facts = file_facts(tmp_path / file["path"])
         assert file["end"] - file["start"] == pytest.approx(facts.duration, abs=0.06)
         assert (track["start"], track["end"]) == (file["start"], file["end"])
-    # Frame numbers count from the moment that ada joined: the index puts sound and picture of ada on one clock.
-    flashes = flash_onsets(read_pictures(tmp_path / entries["ada", "camera"]["files"][0]["path"]))
-    beeps = beep_onsets(read_sound(tmp_path / entries["ada", "microphone"]["files"][0]["path"]), 1100.0)
-    starts = {source: entries["ada", source]["start"] for source in ("camera", "microphone")}
-    offsets = av_offsets(
-        [starts["camera"] + flash for flash in flashes], [starts["microphone"] + beep for beep in beeps]
-    )
-    assert offsets
-    assert abs(median(offsets)) < PUBLISHER
+    assert_each_second(flash_onsets(read_pictures(tmp_path / entries["ada", "camera"]["files"][0]["path"])), "flashes")
+    sound = read_sound(tmp_path / entries["ada", "microphone"]["files"][0]["path"])
+    assert_each_second(beep_onsets(sound, 1100.0), "beeps")
     assert entries["bob", "camera"]["start"] > entries["ada", "camera"]["start"]
     assert entries["bob", "camera"]["end"] < entries["ada", "camera"]["end"]
 

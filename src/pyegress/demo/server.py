@@ -148,12 +148,12 @@ class LiveKitServer:
         self.start()
 
     def log_tail(self, lines: int = 40) -> str:
-        """The last lines of its log."""
+        """The last lines of its log, the longest ones cut: it writes whole session descriptions."""
         try:
             text = self.log_path.read_text(errors="replace")
         except FileNotFoundError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(line[:400] for line in text.splitlines()[-lines:])
 
     def token(
         self,
