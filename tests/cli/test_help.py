@@ -83,15 +83,17 @@ def test_mistakes_are_named_at_once(arguments: list[str], message: str) -> None:
     assert message in shown(*arguments, code=ExitCode.USAGE)
 
 
+def loaded(modules: str, heavy: tuple[str, ...]) -> list[str]:
+    """Which of `heavy` a fresh process has when it has imported `modules`."""
+    script = f"import sys, {modules}\nprint(*(name for name in {heavy!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.split()
+
+
 def test_help_and_mistakes_do_not_wait_for_what_records() -> None:
     heavy = ("aiohttp", "OpenSSL", "aioice", "google.protobuf", "livekit", "av", "numpy", "uvloop")
-    script = f"import sys, pyegress.cli.foreground, pyegress.worker.record; print([name for name in {heavy!r} if name in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert loaded.stdout.strip() == "[]"
+    assert loaded("pyegress.cli.main, pyegress.cli.foreground, pyegress.worker.record", heavy) == []
 
 
 def test_recording_does_not_load_what_it_does_not_need() -> None:
-    heavy = ("av", "numpy", "rich", "PIL", "livekit.api", "livekit.rtc")
-    script = f"import sys, pyegress.worker.session; print([name for name in {heavy!r} if name in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert loaded.stdout.strip() == "[]"
+    assert loaded("pyegress.worker.session", ("av", "numpy", "rich", "PIL", "livekit.api", "livekit.rtc")) == []
