@@ -100,6 +100,11 @@ class Command:
                 setattr(self, name, getattr(self, name) + piece.decode(errors="replace"))
 
 
+def _heed_hangups() -> None:
+    """Whoever runs the tests under nohup has us ignore SIGHUP, and our children with us."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def pyegress(
     *arguments: object,
@@ -124,6 +129,7 @@ async def pyegress(
         stdout=asyncio.subprocess.PIPE,
         stderr=follower if terminal else asyncio.subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=_heed_hangups,
     )
     running = Command(process, hidden)
     transport: asyncio.BaseTransport | None = None

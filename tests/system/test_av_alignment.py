@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import pyegress
 from pyegress.codecs import Codec
 from pyegress.demo.content import tone_of
+from pyegress.demo.publishers import DemoParticipant
 from pyegress.room.events import Source
 from tests.support.analysis import av_offsets, beep_onsets, file_facts, flash_onsets, read_pictures, read_sound
 from tests.support.livekit_server import LiveKitServer
@@ -38,44 +41,59 @@ def assert_aligned(path: Path, claimed: Sequence[float], *, least: int) -> None:
     assert error <= TOLERANCE, f"recorded {offsets}, published {claimed}"
 
 
-@pytest.mark.parametrize(
-    ("codec", "suffix"), [(Codec.VP8, ".webm"), (Codec.H264, ".mp4"), (Codec.VP9, ".webm"), (Codec.AV1, ".mp4")]
-)
+SUFFIXES = {Codec.VP8: ".webm", Codec.H264: ".mp4", Codec.VP9: ".webm", Codec.AV1: ".mp4"}
+
+
+@pytest.mark.parametrize("codecs", [(Codec.VP8, Codec.H264), (Codec.VP9, Codec.AV1)], ids=["VP8-H264", "VP9-AV1"])
 async def test_beeps_belong_to_flashes(
-    livekit_server: LiveKitServer, tmp_path: Path, codec: Codec, suffix: str
+    livekit_server: LiveKitServer, tmp_path: Path, codecs: tuple[Codec, Codec]
 ) -> None:
-    room = f"aligned-{codec.name}"
-    prepare("ada", clip(codec))
-    async with (
-        publishing(livekit_server, room, content=clip(codec)) as ada,
-        Witness(livekit_server, room) as witness,
-        record(livekit_server, room, tmp_path / "long") as recording,
-    ):
-        # Over before any sender report comes.
-        async with record(livekit_server, room, tmp_path / "short") as short:
-            await recorded(short, 2.2)
-        await recorded(recording, 6.0)
-    claimed = witness.offsets(ada)
-    assert the_file(recording.result).name == f"long{suffix}"
-    assert_aligned(the_file(recording.result), claimed, least=3)
-    assert_aligned(the_file(short.result), claimed, least=1)
+    room = f"aligned-{codecs[0].name}"
+    for codec in codecs:
+        prepare(codec.name, clip(codec))
+    publishers: list[DemoParticipant] = []
+    long: list[pyegress.Recording] = []
+    short: list[pyegress.Recording] = []
+    async with Witness(livekit_server, room) as witness, AsyncExitStack() as stack:
+        for codec in codecs:
+            comes = publishing(livekit_server, room, codec.name, clip(codec))
+            publishers.append(await stack.enter_async_context(comes))
+        for length, recordings in (("long", long), ("short", short)):
+            for codec in codecs:
+                recording = record(livekit_server, room, tmp_path / f"{length}-{codec.name}", codec.name)
+                recordings.append(await stack.enter_async_context(recording))
+        for recording in short:
+            # Over before any sender report comes.
+            await recorded(recording, 2.2)
+            recording.stop()
+        for recording in long:
+            await recorded(recording, 6.0)
+    for codec, publisher, whole, piece in zip(codecs, publishers, long, short, strict=True):
+        claimed = witness.offsets(publisher)
+        assert the_file(whole.result).suffix == SUFFIXES[codec]
+        assert_aligned(the_file(whole.result), claimed, least=3)
+        assert_aligned(the_file(piece.result), claimed, least=1)
 
 
-@pytest.mark.parametrize("late", [Source.MICROPHONE, Source.CAMERA], ids=lambda source: source.value)
-async def test_a_track_that_comes_late(livekit_server: LiveKitServer, tmp_path: Path, late: Source) -> None:
-    room = f"late-{late.value}"
-    video, audio = late is not Source.CAMERA, late is not Source.MICROPHONE
+async def test_tracks_that_come_late(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    room = "late"
     async with (
-        publishing(livekit_server, room, video=video, audio=audio) as ada,
+        publishing(livekit_server, room, "mute", audio=False) as mute,
+        publishing(livekit_server, room, "blind", video=False) as blind,
         Witness(livekit_server, room) as witness,
-        record(livekit_server, room, tmp_path / "file") as recording,
+        record(livekit_server, room, tmp_path / "mute", "mute") as of_mute,
+        record(livekit_server, room, tmp_path / "blind", "blind") as of_blind,
     ):
-        await recorded(recording, 2.0)
-        await ada.publish(late)
-        await recorded(recording, 7.0)
-    path = the_file(recording.result)
-    assert sorted(stream.kind for stream in file_facts(path).streams) == ["audio", "video"]
-    assert_aligned(path, witness.offsets(ada), least=3)
+        for recording in (of_mute, of_blind):
+            await recorded(recording, 2.0)
+        await mute.publish(Source.MICROPHONE)
+        await blind.publish(Source.CAMERA)
+        for recording in (of_mute, of_blind):
+            await recorded(recording, 7.0)
+    for publisher, recording in ((mute, of_mute), (blind, of_blind)):
+        path = the_file(recording.result)
+        assert sorted(stream.kind for stream in file_facts(path).streams) == ["audio", "video"]
+        assert_aligned(path, witness.offsets(publisher), least=3)
 
 
 async def test_a_camera_that_is_published_again(livekit_server: LiveKitServer, tmp_path: Path) -> None:
