@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bench.machine import TOLERATED, Quiet, verdict
 from tests.support.analysis import read_packets
-from tests.support.bitstream import split_frame
+from tests.support.comparison import lost_frames, video_units
 from tests.support.impairment import Impairment, SeededImpairment
 from tests.support.netns import NetworkNamespace, why_unavailable
 from tests.support.tcp_proxy import TcpProxy
@@ -37,8 +37,6 @@ from pyegress.worker.session import RecordingSession
 ROOM, DELAY = "bench", 0.04
 #: Seconds between cuts of the signal connection, and how the recorder's silence ends.
 _CUT_EVERY, _SILENCE = 3.0, b"\xff\xfe"
-#: Frames in which a frame is looked for.
-_NEAR = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +85,9 @@ class Row:
 def video_row(network: str, path: Path, reference: Path, codec: Codec, goal: Goal) -> Row:
     """Look for each frame of the reference between the first and the last that the recording has."""
     mine = read_packets(path, "video")
-    had = [split_frame(codec, packet.data) for packet in mine]
-    there = [split_frame(codec, packet.data) for packet in read_packets(reference, "video")]
-    first = there.index(had[0]) if had[0] in there else 0
-    lost = found = 0
-    last = at = first
-    for index in range(first, len(there)):
-        # Content repeats after some seconds: it is looked for only near where it should be.
-        near = had[found : found + _NEAR]
-        if there[index] in near:
-            found += near.index(there[index]) + 1
-            lost += index - at
-            at, last = index + 1, index
-        if found == len(had):
-            break
+    compared = lost_frames(video_units(path, codec), video_units(reference, codec))
     gap = max((after.pts or 0.0) - (before.pts or 0.0) for before, after in pairwise(mine))
-    return Row(network, "video", codec.label, last + 1 - first, lost, gap, goal)
+    return Row(network, "video", codec.label, compared.there, compared.lost, gap, goal)
 
 
 def audio_row(network: str, path: Path, goal: Goal) -> Row:

@@ -148,7 +148,7 @@ class Churn:
         self._live.pop((name, source)).ended = monotonic()
 
     def _content(self, name: str, codec: Codec) -> Content:
-        return clip(codec, int(name[1:]), clip_seconds=4, bitrate=100_000)
+        return clip(codec, int(name[1:]), clip_seconds=4, phases=2, bitrate=100_000)
 
 
 def problems(directory: Path, publications: list[Publication], *, least: float, slack: float) -> list[str]:

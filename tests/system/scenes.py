@@ -35,8 +35,8 @@ def access(server: LiveKitServer, url: str = "") -> Access:
 
 def clip(codec: Codec = Codec.VP8, participant: int = 3, **changes: Any) -> Content:
     """Pre-encoded content that costs next to nothing to publish; key frames soon after they are asked for."""
-    arguments: dict[str, Any] = {"size": SMALL, "encoded": True, "clip_seconds": CLIP // FPS} | changes
-    return Content(participant=participant, codec=codec, **arguments)
+    arguments: dict[str, Any] = {"size": SMALL, "encoded": True, "clip_seconds": CLIP // FPS, "gop": 1, "phases": 3}
+    return Content(participant=participant, codec=codec, **(arguments | changes))
 
 
 def prepare(name: str, content: Content) -> None:

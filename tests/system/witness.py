@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import av
@@ -24,6 +25,7 @@ from tests.room.rooms import options
 from tests.support.analysis import Sound, av_offsets, beep_onsets
 from tests.support.bitstream import split_frame
 from tests.support.collecting_sink import CollectingSink
+from tests.support.comparison import Lost, lost_frames, video_units
 from tests.support.livekit_server import LiveKitServer
 from tests.support.waiting import eventually
 
@@ -76,6 +78,22 @@ class Witness:
         claims = [report.sender_time - report.timestamp / rate for report in self.sinks[sid].reports]
         # The median: a first report may be wrong by more than a second.
         return statistics.median(claims[1:] or claims) + frame.timestamp / rate if claims else None
+
+    def lost(self, path: Path, *sids: str) -> Lost:
+        """What arrived here and is not in the file, of video tracks of one codec that follow each other."""
+        frames = [frame for sid in sids for frame in self.frames(sid)]
+        return lost_frames(
+            video_units(path, frames[0].codec), [split_frame(frame.codec, frame.payload) for frame in frames]
+        )
+
+    def slip(self, sid: str) -> float:
+        """By how much the publisher's timestamps were off real time at most, seconds: it was busy."""
+        lags: dict[int, float] = {}
+        for frame in self.frames(sid):
+            second = int(frame.arrival)
+            lag = frame.arrival - frame.timestamp / frame.codec.clock_rate
+            lags[second] = min(lag, lags.get(second, lag))
+        return max(lags.values()) - min(lags.values())
 
     def sound(self, sid: str) -> Sound:
         """Decoded sound of one Opus track, at the time of its capture."""
