@@ -100,9 +100,9 @@ class Command:
                 setattr(self, name, getattr(self, name) + piece.decode(errors="replace"))
 
 
-def _heed_hangups() -> None:
-    """Whoever runs the tests under nohup has us ignore SIGHUP, and our children with us."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Whoever runs the tests under nohup, or in the background, has us ignore these, and our children with us.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @asynccontextmanager
@@ -129,7 +129,6 @@ async def pyegress(
         stdout=asyncio.subprocess.PIPE,
         stderr=follower if terminal else asyncio.subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=_heed_hangups,
     )
     running = Command(process, hidden)
     transport: asyncio.BaseTransport | None = None
