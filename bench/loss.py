@@ -170,7 +170,7 @@ def measure(codec: Codec, seconds: float) -> list[Row]:
         bind = namespace.outside if namespace is not None else "127.0.0.1"
         server = stack.enter_context(LiveKitServer(folder / "server", bind=bind))
         content = Content(
-            participant=3, codec=codec, encoded=True, bitrate=400_000, continuous=True, dtx=False, gop=4, phases=8
+            participant=3, codec=codec, encoded=True, bitrate=400_000, continuous=True, dtx=False, gop=4, phases=40
         )
         stack.enter_context(Cast(server.url, [Person("ada", server.token("ada", ROOM), content)]))
         asyncio.run(record_all(server, folder, seconds, namespace))

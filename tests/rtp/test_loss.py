@@ -84,7 +84,7 @@ def run_video(seed: int, down: Way, up: Way, *, seconds: int = 15) -> tuple[Came
 def test_retransmissions_repair_video(loss: float, loss_of_feedback: float, delay: float, kept: float) -> None:
     """At 15 % one packet of 2000 is lost four times, which is as often as the server sends it; each costs 0.5 s."""
     published = received = 0
-    for seed in range(3):
+    for seed in range(8):
         down = Way(loss=loss, delay=delay, jitter=0.005)
         camera, sink, _, _ = run_video(seed, down, Way(loss=loss_of_feedback, delay=delay))
         intact = set(sink.payloads)

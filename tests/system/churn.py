@@ -51,8 +51,9 @@ class Publication:
 class Churn:
     """Makes random changes in a room, seeded; `publications` is everything that was ever published."""
 
-    def __init__(self, server: LiveKitServer, room: str, people: int, seed: int) -> None:
-        self._server, self._room = server, room
+    def __init__(self, server: LiveKitServer, room: str, people: int, seed: int, *, phases: int = 2) -> None:
+        """With more `phases` publishers answer requests for key frames sooner, and take longer to prepare."""
+        self._server, self._room, self._phases = server, room, phases
         self._dice = random.Random(seed)
         self._names = [f"p{number}" for number in range(people)]
         self._there: dict[str, DemoParticipant] = {}
@@ -148,7 +149,7 @@ class Churn:
         self._live.pop((name, source)).ended = monotonic()
 
     def _content(self, name: str, codec: Codec) -> Content:
-        return clip(codec, int(name[1:]), clip_seconds=4, phases=2, bitrate=100_000)
+        return clip(codec, int(name[1:]), clip_seconds=4, phases=self._phases, bitrate=100_000)
 
 
 def problems(directory: Path, publications: list[Publication], *, least: float, slack: float) -> list[str]:

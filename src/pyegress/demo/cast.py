@@ -29,21 +29,24 @@ class CastFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One participant: the identity in `token` should be `name`."""
+    """One participant: the identity in `token` should be `name`. Publishes camera and microphone, or one of them."""
 
     name: str
     token: str
     content: Content
+    video: bool = True
+    audio: bool = True
 
     def as_json(self) -> dict[str, Any]:
         content = asdict(self.content) | {"codec": self.content.codec.name, "size": list(self.content.size)}
-        return {"name": self.name, "token": self.token, "content": content}
+        tracks = {"video": self.video, "audio": self.audio}
+        return {"name": self.name, "token": self.token, "content": content, **tracks}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         content = dict(value["content"])
         content |= {"codec": Codec[content["codec"]], "size": tuple(content["size"])}
-        return cls(value["name"], value["token"], Content(**content))
+        return cls(value["name"], value["token"], Content(**content), value["video"], value["audio"])
 
 
 class Cast:
@@ -98,7 +101,9 @@ class Cast:
 async def _play(task: Mapping[str, Any]) -> None:
     async with AsyncExitStack() as stack:
         for person in map(Person.from_json, task["people"]):
-            participant = DemoParticipant(task["url"], person.token, person.name, person.content)
+            participant = DemoParticipant(
+                task["url"], person.token, person.name, person.content, video=person.video, audio=person.audio
+            )
             await stack.enter_async_context(participant)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
