@@ -39,7 +39,7 @@ def held(pid: int) -> dict[str, int]:
 
 async def churn(server: LiveKitServer, options: argparse.Namespace, recorder: int) -> tuple[Churn, dict[str, int]]:
     """Make all changes; gives them, and what the recorder held when everybody had left."""
-    everybody = Churn(server, ROOM, options.people, options.seed)
+    everybody = Churn(server, ROOM, options.people, options.seed, phases=8)
     everybody.prepare()
     begun = monotonic()
     try:

@@ -2,9 +2,9 @@
 
 Run: python -m bench.composite [--seconds 20] [--only participant,grid3,grid9,audio4]
 
-The pictures of each recording are encoded once more by the encoder alone, with the same settings; what the recording cost
-above that is ours: reception, decoding, composing, mixing, sound encoding, writing. Exit code 1 when a goal is missed on a
-quiet machine, 75 when the machine was too busy to judge.
+The pictures of each recording are encoded once more by the encoder alone, with the same settings; what the recording
+cost above that is ours: reception, decoding, composing, mixing, sound encoding, writing. Exit code 1 when a goal is
+missed on a quiet machine, 75 when the machine was too busy to judge.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ SCENES = {
 def encoder_alone(path: Path, seconds: float) -> float:
     """Core-seconds per second of media that the encoder needs for the pictures of a recording."""
     import av
-
     from pyegress.media.video_encoder import VideoEncoder
+
     from pyegress.plan.encodings import EncodingWish, VideoCodec, video_encoding
 
     frames: list[av.VideoFrame] = []
@@ -136,7 +136,8 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(SCENES))
     options = parser.parse_args()
     print(
-        f"{'scene':<12} {'core':>6} {'encoder':>8} {'rest':>6} {'goal':>6} {'PSS MB':>7} {'RSS MB':>7} {'threads':>7}  reference"
+        f"{'scene':<12} {'core':>6} {'encoder':>8} {'rest':>6} {'goal':>6} {'PSS MB':>7} {'RSS MB':>7} "
+        f"{'threads':>7}  reference"
     )
     missed, foreign = [], 0.0
     for name in options.only.split(","):

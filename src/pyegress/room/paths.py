@@ -30,8 +30,8 @@ MAX_BURST = 256
 #: A wake-up of the loop costs several times what a packet costs. When packets come in more than this many wake-ups
 #: per second, the socket is read at fixed intervals instead, until they would be as many as the intervals or fewer.
 BUSY_WAKE_UPS = 150.0
-#: Seconds between reads of a busy socket. A process that sleeps finds its caches cold: on a shared machine a wake-up costs
-#: 150-200 us, a packet 15. With the 2 ms for reordering the first NACK still leaves 10 ms after the gap.
+#: Seconds between reads of a busy socket. A process that slept finds its caches cold: on a shared machine a wake-up
+#: costs 150-200 us, a packet 15. With the 2 ms for reordering the first NACK still leaves 10 ms after the gap.
 POLL_INTERVAL = 0.008
 #: Seconds over which wake-ups are counted.
 BUSY_WINDOW = 0.5
