@@ -6,7 +6,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec, Kind
@@ -120,6 +120,8 @@ class Call:
         self._queues: dict[Track, list[tuple[float, int]]] = {}
         self._dice = random.Random(5)
         self._begun: set[Track] = set()
+        #: When a track ends.
+        self.ends: dict[Track, float] = {}
 
     def run(self, end: float, begin: float = 0.0) -> Call:
         """All that happens until `end`."""
@@ -128,20 +130,18 @@ class Call:
             events.append(self._frames(track, end))
             if track.reports:
                 events.append(self._reports(track, end))
+        events.append(iter((at, 2, "end", track, 0.0) for track, at in self.ends.items()))
         rounds = int((end - begin) / self._round_every)
         events.append(((n + 1) * self._round_every, 9, "round", None, 0.0) for n in range(rounds))
-        for at, _, what, track, capture in heapq.merge(*events, key=lambda event: event[:2]):
-            if track is None:
+        for at, _, what, source, capture in heapq.merge(*events, key=lambda event: event[:2]):
+            if source is None:
                 self._round(at)
+            elif what == "end":
+                self.timeline.end_stream(source)
             elif what == "frame":
-                self._frame(track, capture, at)
+                self._frame(source, capture, at)
             else:
-                number = round((capture - track.begin - track.first_report) / 3.0)
-                wrong = track.report_error(number)
-                self._begin(track)
-                self.timeline.report(
-                    track, Wall(track.publisher.sender_time(capture) + wrong), track.rtp(capture), Monotonic(LOCAL + at)
-                )
+                self._report(source, capture, at)
         return self
 
     def flush(self, end: float) -> float | None:
@@ -176,6 +176,12 @@ class Call:
         self._begin(track)
         self.timeline.arrived(track, track.rtp(capture), Monotonic(LOCAL + at))
         self._queues.setdefault(track, []).append((capture, track.rtp(capture)))
+
+    def _report(self, track: Track, capture: float, at: float) -> None:
+        self._begin(track)
+        wrong = track.report_error(round((capture - track.begin - track.first_report) / 3.0))
+        sender_time = Wall(track.publisher.sender_time(capture) + wrong)
+        self.timeline.report(track, sender_time, track.rtp(capture), Monotonic(LOCAL + at))
 
     def _round(self, at: float) -> None:
         before = self.rounds[-1][1] if self.rounds else None
@@ -218,4 +224,4 @@ def steps(track: Track, begin: float = 0.0, end: float = float("inf")) -> float:
     """The largest deviation of the places' speed from the captures', seconds per second."""
     frames = [(capture, at) for capture, at in track.placed if begin <= capture < end]
     assert len(frames) > 2
-    return max(abs((b - a) / (d - c) - 1) for (c, a), (d, b) in zip(frames, frames[1:], strict=False))
+    return max(abs((b - a) / (d - c) - 1) for (c, a), (d, b) in pairwise(frames))

@@ -35,7 +35,7 @@ class Playout:
         held = not self._live and timeline.waiting(now)
         if self._until is None:
             earliest = timeline.earliest()
-            if earliest is None or held or earliest > now - self._delay:
+            if earliest is None or earliest > now - self._delay or (held and now - earliest < MAX_BEHIND):
                 return None
             self.zero = self._until = earliest
         elif held and now - self._until < MAX_BEHIND:

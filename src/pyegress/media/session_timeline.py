@@ -18,8 +18,8 @@ from pyegress.media.publisher_clock import PlacedTrack, PublisherClock
 PATIENCE = 3.5
 #: Frames that come this much earlier than the fastest before, or later, are of another line: RTP time jumped, seconds.
 MAX_EARLY, MAX_LATE = 2.0, 10.0
-#: The first frames of a track come late by up to 0.3 s and catch up within this time; after it, frames that are early by
-#: more than EARLY show a jump, seconds.
+#: The first frames of a track come late by up to 0.3 s and catch up within this time. Later frames that are early by more
+#: than EARLY show a jump, seconds.
 SETTLED, EARLY = 5.0, 0.5
 #: Frames that all come later than this for STANDING seconds, without catching up, are of a new line: its time stood
 #: still in a mute, or they would be dropped for being late for ever.
@@ -162,17 +162,16 @@ class SessionTimeline:
         self, known: PlacedTrack, line: PlacedLine, timestamp: int, arrival: Monotonic, lag: float
     ) -> PlacedLine:
         """A frame is early or late beyond measure: the line that it belongs to, a new one if RTP time has jumped."""
-        settled = arrival - line.begun > SETTLED
-        if -MAX_EARLY < lag < 0 and not settled:
-            return line
         if 0 < lag < MAX_LATE and not self._stands_behind(line, arrival, lag):
             return line
-        for former in reversed(known.lines[:-1]):
-            if -EARLY < former.lag(timestamp, arrival) < EARLY:
+        for former in reversed(known.lines):
+            if former is not line and -EARLY < former.lag(timestamp, arrival) < EARLY:
                 known.lines.remove(former)
                 known.lines.append(former)
                 known.line = former
                 return former
+        if -MAX_EARLY < lag < 0 and arrival - line.begun <= SETTLED:
+            return line
         return self._begin_line(known, timestamp, arrival)
 
     def _stands_behind(self, line: PlacedLine, arrival: Monotonic, lag: float) -> bool:
