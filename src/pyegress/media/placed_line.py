@@ -20,6 +20,9 @@ IDLE_CREEP = 0.000_25
 #: A pause between two arrivals of a line, seconds.
 IDLE = 1.0
 
+#: A frame that is earlier than the least delayed one by more than this may be of another line, seconds.
+EARLY = 0.5
+
 #: How fast sound is moved at most, seconds per second: it is resampled, and 0.4 % is a fifteenth of a semitone.
 AUDIO_SLEW = 0.004
 #: How fast pictures are moved at most ...
@@ -51,6 +54,7 @@ class PlacedLine:
         "behind",
         "behind_since",
         "clock",
+        "early",
         "first",
         "free",
         "kind",
@@ -80,6 +84,8 @@ class PlacedLine:
         #: Since when frames come far too late, and by how much at least; None while they do not.
         self.behind_since: Monotonic | None = None
         self.behind = 0.0
+        #: By how much a frame may be earlier than the least delayed one without a doubt, seconds.
+        self.early = EARLY
         # The segments: where they start, in ticks and in seconds of our clock, and how much faster time runs on them.
         self._starts = [timestamp]
         self._places: list[float] = [arrival]

@@ -11,16 +11,16 @@ from collections.abc import Hashable
 
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec
-from pyegress.media.placed_line import PlacedLine
+from pyegress.media.placed_line import EARLY, PlacedLine
 from pyegress.media.publisher_clock import PlacedTrack, PublisherClock
 
 #: How long after its first frame a track is waited for to have sender reports, seconds; they come after 2.3-3.0 s.
 PATIENCE = 3.5
 #: Frames that come this much earlier than the fastest before, or later, are of another line: RTP time jumped, seconds.
 MAX_EARLY, MAX_LATE = 2.0, 10.0
-#: The first frames of a track come late by up to 0.3 s and catch up within this time. Later frames that are early by more
-#: than EARLY show a jump, seconds.
-SETTLED, EARLY = 5.0, 0.5
+#: The first frames of a track come late by up to 0.3 s and catch up within this time; it shows a jump if later ones are
+#: early by more than placed_line.EARLY, seconds.
+SETTLED = 5.0
 #: Frames that all come later than this for STANDING seconds, without catching up, are of a new line: its time stood
 #: still in a mute, or they would be dropped for being late for ever.
 LATE, STANDING = 0.8, 1.0
@@ -82,7 +82,7 @@ class SessionTimeline:
             line = self._begin_line(known, timestamp, arrival)
         else:
             lag = line.lag(timestamp, arrival)
-            if lag > LATE or lag < -EARLY:
+            if lag > LATE or lag < -line.early:
                 line = self._examine(known, line, timestamp, arrival, lag)
             else:
                 line.behind_since = None
@@ -170,9 +170,12 @@ class SessionTimeline:
                 known.lines.append(former)
                 known.line = former
                 return former
-        if -MAX_EARLY < lag < 0 and arrival - line.begun <= SETTLED:
+        if -EARLY < lag < 0 or (-MAX_EARLY < lag < 0 and arrival - line.begun <= SETTLED):
             return line
-        return self._begin_line(known, timestamp, arrival)
+        anew = self._begin_line(known, timestamp, arrival)
+        if 0 < lag < MAX_LATE:
+            anew.early = 0.0  # when the path recovers, the former line continues
+        return anew
 
     def _stands_behind(self, line: PlacedLine, arrival: Monotonic, lag: float) -> bool:
         """Whether frames have been late for a while without catching up, as they do after a stall."""
