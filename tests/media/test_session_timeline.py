@@ -423,3 +423,45 @@ def test_clocks_that_run_apart_are_followed_smoothly_for_an_hour(
     assert apart(audio, video) < 0.005
     assert steps(audio) <= AUDIO_SLEW + 0.001
     assert steps(video) <= VIDEO_SLEW + 0.001
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_calls_are_placed_without_a_step_and_in_sync(seed: int) -> None:
+    """Whatever comes together: skew, jitter, loss, late starts, wrong reports, mutes."""
+    dice, noise = random.Random(seed), random.Random(seed + 1000)
+    tracks: list[Track] = []
+    for number in range(3):
+        who = Publisher(
+            f"p{number}",
+            ppm=dice.uniform(-200, 200),
+            wall=dice.uniform(0, 2e9),
+            step_at=dice.uniform(20, 60),
+            step=dice.choice([0.0, 0.0, 3.0, -0.2]),
+        )
+        begin, first_report = dice.uniform(0, 15), dice.uniform(2.3, 3.0)
+        mute = dice.uniform(20, 40)
+        wrong = dice.randint(3, 12)
+        for make, transit, wander in ((mic, 0.03, 0.002), (camera, 0.07, 0.0005)):
+            start, wobble = dice.choice([0.0, 0.28]), jitter(dice.choice([0.0, 0.03, 0.06]), dice.randint(0, 99))
+            track = make(
+                who,
+                begin=begin,
+                transit=transit + dice.uniform(0, 0.05),
+                loss=dice.choice([0.0, 0.05]),
+                mutes=((mute, mute + dice.uniform(0.5, 20)),) if dice.random() < 0.5 else (),
+                first_report=first_report,
+                delay=lambda at, start=start, wobble=wobble: catching_up(start, 5.0)(at) + wobble(at),
+                report_error=lambda n, wander=wander, wrong=wrong: (
+                    noise.uniform(-wander, wander) + (0.9 if n == wrong else 0.0)
+                ),
+            )
+            tracks.append(track)
+    call = Call(*tracks).run(90.0)
+    for audio, video in zip(tracks[::2], tracks[1::2], strict=True):
+        fastest = min(audio.transit, video.transit)
+        assert apart(audio, video) < 0.008
+        assert worst(audio.errors(transit=fastest)) < 0.15
+        for track, most in ((audio, AUDIO_SLEW), (video, VIDEO_SLEW)):
+            if not track.mutes and track.loss == 0.0:
+                assert steps(track, track.begin + 4.0) <= most + ROUNDING
+    assert call.missed == 0

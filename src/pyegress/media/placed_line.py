@@ -61,6 +61,7 @@ class PlacedLine:
         "least",
         "newest",
         "next_plan",
+        "offset",
         "rate",
         "seen",
         "span",
@@ -77,6 +78,8 @@ class PlacedLine:
         self.begun = self.seen = arrival
         #: When `first` would have arrived with the least delay; transit times of a line are told by it.
         self.least: float = arrival
+        #: Where `first` belongs on our clock.
+        self.offset: float = arrival
         #: Nothing of it has been rendered: it can still be placed anywhere.
         self.free = True
         #: Timestamp from which on the next segment is planned.
@@ -128,20 +131,22 @@ class PlacedLine:
             place += slope * (ahead if ahead < self.span else self.span) / self.rate
         return Monotonic(place)
 
-    def error(self, skew: float) -> float:
-        """Seconds that the newest frame is placed later than its least transit says, `skew` taken off."""
-        return self.place(self.newest) - (self.newest - self.first) / self.rate - (self.least - skew)
+    @property
+    def error(self) -> float:
+        """Seconds that the newest frame is placed later than it belongs."""
+        return self.place(self.newest) - (self.newest - self.first) / self.rate - self.offset
 
     @property
     def slope(self) -> float:
         """How fast it is being moved, seconds per second."""
         return self._slopes[-1]
 
-    def steer(self, timestamp: int, offset: float, slope: float = 0.0) -> None:
-        """Plan the next segment, from the newest frame's `timestamp` on: `first` should lie at `offset`.
+    def steer(self, timestamp: int, late: float, slope: float = 0.0) -> None:
+        """Plan the next segment, from the newest frame's `timestamp` on: it should lie `late` seconds after its place.
 
-        `slope` is how fast that moves, seconds per second.
+        `slope` is how fast `late` grows, seconds per second.
         """
+        offset = self.offset + late
         self.next_plan = timestamp + self.span
         if self.free:
             self._starts, self._places, self._slopes = [self.first], [offset], [0.0]

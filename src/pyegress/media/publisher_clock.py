@@ -73,17 +73,16 @@ class PublisherClock:
         """
         line = track.line
         assert line is not None
-        if now >= self._next_align or timestamp - line.newest >= PAUSE * line.rate:
+        if line.free or now >= self._next_align or timestamp - line.newest >= PAUSE * line.rate:
             self.align(now)
-        offset = line.least - track.skew
         leader = self._leader(now)
-        if leader is None or leader is track or leader.line is None:
-            line.steer(timestamp, offset)
+        if leader is None or leader is line:
+            line.steer(timestamp, 0.0)
         else:
-            line.steer(timestamp, offset + leader.line.error(leader.skew), leader.line.slope)
+            line.steer(timestamp, leader.error, leader.slope)
 
     def align(self, now: Monotonic) -> None:
-        """Compare the tracks on the publisher's clock."""
+        """Compare the tracks on the publisher's clock, and say where all of them belong at this same moment."""
         self._next_align = now + SPAN
         transits = sorted(
             (
@@ -98,6 +97,9 @@ class PublisherClock:
             track.believed = agreeing is not None and 0 <= transit - agreeing <= PLAUSIBLE
             if track.believed and agreeing is not None and len(transits) > 1:
                 self._learn(track, transit - agreeing, now)
+        for track in self.tracks:
+            if track.line is not None:
+                track.line.offset = track.line.least - track.skew
 
     def _agreeing(self, transits: list[tuple[float, int]]) -> float | None:
         """The least transit of the largest group that agrees; None if no two of several tracks do."""
@@ -120,9 +122,9 @@ class PublisherClock:
         if not news or (track.doubted_since is not None and now - track.doubted_since >= _CONFIRMED):
             track.skew, track.skewed, track.doubted_since = skew, True, None
 
-    def _leader(self, now: Monotonic) -> PlacedTrack | None:
+    def _leader(self, now: Monotonic) -> PlacedLine | None:
         for track in self.tracks:
             line = track.line
             if line is not None and line.kind is Kind.AUDIO and not line.free and now - line.seen < _LEADING:
-                return track
+                return line
         return None
