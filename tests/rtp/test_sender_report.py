@@ -101,6 +101,57 @@ def test_a_step_of_the_clock_is_followed_when_most_reports_show_it(kind: Kind, r
     assert clock.wall_of(BASE) == pytest.approx(EPOCH + 5.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("drift", [200e-6, -200e-6])
+def test_the_drift_of_a_sound_card_is_known_after_a_minute(drift: float) -> None:
+    random = Random(4)
+    clock = SenderClock(48_000, Kind.AUDIO)
+    worst = 0.0
+    for number in range(300):
+        report(clock, 48_000, number * 3.0, random.uniform(-0.002, 0.002), drift)
+        if number > 25:
+            for ahead in (0.0, 2.9):
+                seconds = number * 3.0 + ahead
+                rtp = BASE + round(seconds * (1 + drift) * 48_000)
+                wall = clock.wall_of(rtp)
+                assert wall is not None
+                worst = max(worst, abs(wall - EPOCH - seconds))
+                assert clock.timestamp_of(wall) == pytest.approx(rtp, abs=1)
+    assert worst < 0.002, "without it: 3 ms behind"
+
+
+@pytest.mark.parametrize("number_wrong", [1, 3, 5])
+def test_wrong_reports_are_outvoted_while_clocks_drift(number_wrong: int) -> None:
+    drift = 200e-6
+    clock = SenderClock(48_000, Kind.AUDIO)
+    for number in range(60):
+        wrong = 0.3 if 40 <= number < 40 + number_wrong else 0.0
+        report(clock, 48_000, number * 3.0, wrong, drift)
+        if number > 30:
+            wall = clock.wall_of(BASE + round(number * 3.0 * (1 + drift) * 48_000))
+            assert wall == pytest.approx(EPOCH + number * 3.0, abs=0.002)
+
+
+def test_a_step_of_the_clock_is_followed_while_it_drifts() -> None:
+    drift = -200e-6
+    clock = SenderClock(90_000, Kind.VIDEO)
+    for number in range(90):
+        report(clock, 90_000, number * 3.0, 5.0 if number >= 40 else 0.0, drift)
+        wall = clock.wall_of(BASE + round(number * 3.0 * (1 + drift) * 90_000))
+        step = 5.0 if number >= 45 else 0.0
+        assert wall == pytest.approx(EPOCH + number * 3.0 + step, abs=0.008)
+    assert wall == pytest.approx(EPOCH + 89 * 3.0 + 5.0, abs=0.001)
+
+
+def test_reports_that_jump_about_are_no_drift() -> None:
+    random = Random(8)
+    clock = SenderClock(90_000, Kind.VIDEO)
+    for number in range(200):
+        report(clock, 90_000, number * 3.0, random.choice([-0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.7]))
+        if number > 10:
+            wall = clock.wall_of(BASE + round(number * 3.0 * 90_000))
+            assert wall == pytest.approx(EPOCH + number * 3.0, abs=0.004)
+
+
 def test_a_wrong_first_report_is_outvoted() -> None:
     clock = SenderClock(90_000, Kind.VIDEO)
     report(clock, 90_000, 0.0, error=-1.0)
