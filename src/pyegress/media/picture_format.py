@@ -21,73 +21,86 @@ _FILTER_MATRIX = {_BT709: "bt709", 4: "fcc", 7: "smpte240m", 8: "ycgco", 9: "bt2
 _SCALER_MATRIX = {_BT709: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
 _BT601 = "smpte170m"
 _FULL_RANGE = 2
-#: 8 bit 4:2:0, limited and (deprecated, but FFmpeg's H.264 decoder gives it) full range.
-_PLAIN = frozenset({"yuv420p", "yuvj420p"})
+_TIME_BASE = Fraction(1, 90_000)
 
 
-class _Shape(NamedTuple):
-    """What a conversion is set up for."""
+class Colours(NamedTuple):
+    """What the numbers in a picture mean: an AVColorSpace, and whether they use the full range of 8 bits."""
 
-    width: int
-    height: int
-    format: str
     matrix: int
     full: bool
 
+    @property
+    def drawn(self) -> bool:
+        """They are what is drawn already."""
+        return self.matrix == _BT709 and not self.full
+
+
+def colours_of(frame: av.VideoFrame) -> Colours:
+    """As the stream or the decoder tagged them."""
+    name = frame.format.name
+    full = name.startswith("yuvj") or (name.startswith("yuv") and int(frame.color_range) == _FULL_RANGE)
+    return Colours(int(frame.colorspace), full)
+
 
 class PictureFormat:
-    """Converts the pictures of one track; what it is set up for is kept until they change."""
+    """Scales and converts the pictures of one track; what it is set up for is kept until they change."""
 
     def __init__(self) -> None:
-        self._shape: _Shape | None = None
+        self._shape: tuple[int, int, str, Colours] | None = None
         self._graph: Graph | None = None
         self._reformatter = VideoReformatter()
 
-    def convert(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The same picture in yuv420p, BT.709, limited range, tagged so; `frame` itself where it is that already."""
-        name = frame.format.name
-        full = name.startswith("yuvj") or (name.startswith("yuv") and int(frame.color_range) == _FULL_RANGE)
-        shape = _Shape(frame.width, frame.height, name, int(frame.colorspace), full)
-        if name == "yuv420p" and shape.matrix == _BT709 and not full:
-            converted = frame
-        elif name in _PLAIN:
-            converted = self._filter(frame, shape)
-        else:
-            converted = self._reformat(frame, shape)
-        tag(converted)
-        return converted
+    def draw(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        """The picture in this size, in the format that is drawn; `frame` itself where nothing has to be done."""
+        colours = colours_of(frame)
+        if frame.format.name not in ("yuv420p", "yuvj420p"):
+            return self._reformat(frame, width, height, colours)
+        grows = width * height > frame.width * frame.height
+        if grows and not colours.drawn:
+            frame = self._convert(frame, colours)
+        if (frame.width, frame.height) != (width, height):
+            # Bicubic where pictures grow: nearer to Chrome's (SSIM .981 against .979) for a tenth more time. Bilinear
+            # where they shrink: FFmpeg widens it to a mean of what falls together, and bicubic would cost twice as
+            # much. More threads cost twice the time of one.
+            how = Interpolation.BICUBIC if grows else Interpolation.BILINEAR
+            frame = self._reformatter.reformat(frame, width, height, interpolation=how, threads=1)
+        return frame if grows or colours.drawn else self._convert(frame, colours)
 
-    def _filter(self, frame: av.VideoFrame, shape: _Shape) -> av.VideoFrame:
+    def _convert(self, frame: av.VideoFrame, colours: Colours) -> av.VideoFrame:
         """FFmpeg's colorspace filter: a matrix multiplication at a tenth of what the scaler's detour by RGB costs."""
+        shape = (frame.width, frame.height, frame.format.name, colours)
         if self._graph is None or shape != self._shape:
-            self._graph, self._shape = _graph(shape), shape
-        frame.pts, frame.time_base = 0, Fraction(1, 90_000)
+            self._graph, self._shape = _graph(frame, colours), shape
+        frame.pts, frame.time_base = 0, _TIME_BASE
         self._graph.push(frame)
         converted = self._graph.pull()
         assert isinstance(converted, av.VideoFrame)
         return converted
 
-    def _reformat(self, frame: av.VideoFrame, shape: _Shape) -> av.VideoFrame:
+    def _reformat(self, frame: av.VideoFrame, width: int, height: int, colours: Colours) -> av.VideoFrame:
         """4:2:2, 4:4:4, 10 bit, RGB: seldom enough to be dear."""
-        return self._reformatter.reformat(
+        converted = self._reformatter.reformat(
             frame,
+            width,
+            height,
             format="yuv420p",
-            src_colorspace=_SCALER_MATRIX.get(shape.matrix, Colorspace.ITU601),
+            src_colorspace=_SCALER_MATRIX.get(colours.matrix, Colorspace.ITU601),
             dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.JPEG if shape.full else ColorRange.MPEG,
+            src_color_range=ColorRange.JPEG if colours.full else ColorRange.MPEG,
             dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BILINEAR,
+            interpolation=Interpolation.BICUBIC,
             threads=1,
         )
+        tag(converted)
+        return converted
 
 
-def _graph(shape: _Shape) -> Graph:
+def _graph(frame: av.VideoFrame, colours: Colours) -> Graph:
     graph = Graph()
     graph.threads = 1
-    source = graph.add_buffer(
-        width=shape.width, height=shape.height, format=shape.format, time_base=Fraction(1, 90_000)
-    )
-    matrix, extent = _FILTER_MATRIX.get(shape.matrix, _BT601), "pc" if shape.full else "tv"
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=_TIME_BASE)
+    matrix, extent = _FILTER_MATRIX.get(colours.matrix, _BT601), "pc" if colours.full else "tv"
     # The same primaries and transfer on both sides: only matrix and range change, as browsers do it.
     same = "iprimaries=bt709:primaries=bt709:itrc=bt709:trc=bt709:fast=1"
     convert = graph.add("colorspace", f"ispace={matrix}:irange={extent}:space=bt709:range=tv:format=yuv420p:{same}")

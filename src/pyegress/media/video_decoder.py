@@ -65,7 +65,7 @@ class VideoDecoder:
         packet.pts = packet.dts = frame.timestamp
         packet.is_keyframe = frame.keyframe
         try:
-            pictures = self._context.decode(packet)
+            pictures: list[av.VideoFrame] = self._context.decode(packet)
         except av.FFmpegError:
             return self._damage()
         if any(picture.is_corrupt for picture in pictures):

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import av
 
-from pyegress.codecs import Codec
 from pyegress.media.pacing import Pacer
-from pyegress.media.picture_format import PictureFormat
 from pyegress.media.video_decoder import VideoDecoder, is_placeholder
 from pyegress.rtp.frame import EncodedFrame
 
@@ -54,7 +52,6 @@ class VideoTrack:
     def __init__(self, period: float) -> None:
         self.counters = VideoCounters()
         self._pacer = Pacer(period)
-        self._format = PictureFormat()
         self._decoder: VideoDecoder | None = None
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
@@ -67,7 +64,10 @@ class VideoTrack:
 
     @property
     def picture(self) -> av.VideoFrame | None:
-        """What is seen now: yuv420p, BT.709, limited range. None before the first picture and after `blank`."""
+        """What is seen now, as decoded: any size, format and colours, which `Canvas` converts where it is drawn.
+
+        None before the first picture and after `blank`.
+        """
         return self._picture
 
     @property
@@ -106,7 +106,7 @@ class VideoTrack:
         if count:
             shown = self._decode([self._take() for _ in range(count)])
             if shown is not None:
-                self._picture = self._format.convert(shown)
+                self._picture = shown
                 self.counters.shown += 1
                 self._changed = True
         changed, self._changed = self._changed, False
