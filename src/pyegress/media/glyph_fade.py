@@ -41,7 +41,7 @@ class GlyphFade:
     def look(self, now: float) -> tuple[Glyph | None, float]:
         """The glyph and its opacity (0..1) at `now`."""
         progress = self._at(now)
-        if self._moving and progress in (0.0, 1.0):
+        if self._moving and progress == float(self._rising):
             self._progress, self._moving = progress, False
         if not self._moving:
             return (self._glyph if progress else None), progress

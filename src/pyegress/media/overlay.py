@@ -90,12 +90,13 @@ def overlay(rect: Rect, layers: Sequence[Layer], bounds: Rect | None = None) -> 
 def _blend(values: FloatPlane, alpha: FloatPlane) -> _Blend:
     hidden = np.rint(alpha * _ONE).astype(np.float32)
     # Values follow the rounded opacity, or a colour over itself would change.
-    exact = values / np.maximum(alpha, np.float32(1e-6))
-    return _Blend(np.rint(exact * hidden).astype(np.uint16), (_ONE - hidden).astype(np.uint16))
+    exact = np.rint(values / np.maximum(alpha, np.float32(1e-6)) * hidden)
+    return _Blend(exact.astype(np.uint16), (_ONE - hidden).astype(np.uint16))
 
 
 def _halved(plane: FloatPlane) -> FloatPlane:
     """Mean of each 2x2 block: a chroma sample lies between four of luma."""
     rows = plane[0::2] + plane[1::2]
-    halved: FloatPlane = (rows[:, 0::2] + rows[:, 1::2]) / np.float32(4)
+    halved = rows[:, 0::2] + rows[:, 1::2]
+    halved *= 0.25
     return halved

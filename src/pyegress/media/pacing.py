@@ -12,6 +12,8 @@ STICKY_REACH = 1.15
 _SAME_RATE = 0.1
 #: Captures this many output periods apart say nothing of the frame rate.
 _GAP = 6.0
+#: An interval counts as no more than this part longer or shorter than the mean: a lost frame changes no frame rate.
+_BELIEVED = 0.3
 #: Weight of the newest interval in the mean.
 _WEIGHT = 1 / 16
 
@@ -69,6 +71,7 @@ class Pacer:
     def _take(self, capture: float) -> None:
         interval = 0.0 if self._last is None else capture - self._last
         if 0 < interval < _GAP * self._period:
-            self._interval += (interval - self._interval) * _WEIGHT
+            change = _BELIEVED * self._interval
+            self._interval += min(change, max(-change, interval - self._interval)) * _WEIGHT
         self._next_free = interval >= _GAP * self._period
         self._last = capture
