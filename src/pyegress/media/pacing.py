@@ -50,7 +50,9 @@ class Pacer:
         taken = 0
         for capture in captures:
             early = capture - tick
-            if taken and self._last is not None and self._last - tick >= -self._lag:
+            # Once frames have to be passed over, go on to the nearest.
+            lag = self._lag if taken == 1 else self._period / 2
+            if taken and self._last is not None and self._last - tick >= -lag:
                 break
             if early > self._lead:
                 break

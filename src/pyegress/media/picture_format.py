@@ -13,14 +13,13 @@ import av
 from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from pyegress.media.planes import tag
-
 _BT709 = 1
 #: AVColorSpace values as the colorspace filter names them; what is not here is BT.601.
 _FILTER_MATRIX = {_BT709: "bt709", 4: "fcc", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc", 10: "bt2020nc"}
-_SCALER_MATRIX = {_BT709: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
 _BT601 = "smpte170m"
 _FULL_RANGE = 2
+#: 8 bit 4:2:0, limited and (deprecated, but FFmpeg's H.264 decoder gives it) full range.
+_PLAIN = frozenset({"yuv420p", "yuvj420p"})
 _TIME_BASE = Fraction(1, 90_000)
 
 
@@ -54,9 +53,9 @@ class PictureFormat:
     def draw(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         """The picture in this size, in the format that is drawn; `frame` itself where nothing has to be done."""
         colours = colours_of(frame)
-        if frame.format.name not in ("yuv420p", "yuvj420p"):
-            return self._reformat(frame, width, height, colours)
         grows = width * height > frame.width * frame.height
+        if frame.format.name not in _PLAIN:
+            frame, colours = self._plain(frame, width, height, colours)
         if grows and not colours.drawn:
             frame = self._convert(frame, colours)
         if (frame.width, frame.height) != (width, height):
@@ -67,6 +66,25 @@ class PictureFormat:
             frame = self._reformatter.reformat(frame, width, height, interpolation=how, threads=1)
         return frame if grows or colours.drawn else self._convert(frame, colours)
 
+    def _plain(self, frame: av.VideoFrame, width: int, height: int, colours: Colours) -> tuple[av.VideoFrame, Colours]:
+        """4:2:2, 4:4:4, 10 bit, RGB: scaled and reduced to 8 bit 4:2:0. Seldom enough to be dear."""
+        # The scaler ignores another matrix in many of its paths from Y'CbCr to Y'CbCr; from RGB there is no other way.
+        rgb = not frame.format.name.startswith(("yuv", "nv", "p0"))
+        extent = ColorRange.JPEG if colours.full or rgb else ColorRange.MPEG
+        plain = self._reformatter.reformat(
+            frame,
+            width,
+            height,
+            format="yuv420p",
+            src_colorspace=Colorspace.ITU709,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=extent,
+            dst_color_range=ColorRange.MPEG if rgb else extent,
+            interpolation=Interpolation.BICUBIC,
+            threads=1,
+        )
+        return plain, Colours(_BT709, False) if rgb else colours
+
     def _convert(self, frame: av.VideoFrame, colours: Colours) -> av.VideoFrame:
         """FFmpeg's colorspace filter: a matrix multiplication at a tenth of what the scaler's detour by RGB costs."""
         shape = (frame.width, frame.height, frame.format.name, colours)
@@ -76,23 +94,6 @@ class PictureFormat:
         self._graph.push(frame)
         converted = self._graph.pull()
         assert isinstance(converted, av.VideoFrame)
-        return converted
-
-    def _reformat(self, frame: av.VideoFrame, width: int, height: int, colours: Colours) -> av.VideoFrame:
-        """4:2:2, 4:4:4, 10 bit, RGB: seldom enough to be dear."""
-        converted = self._reformatter.reformat(
-            frame,
-            width,
-            height,
-            format="yuv420p",
-            src_colorspace=_SCALER_MATRIX.get(colours.matrix, Colorspace.ITU601),
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.JPEG if colours.full else ColorRange.MPEG,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BICUBIC,
-            threads=1,
-        )
-        tag(converted)
         return converted
 
 
