@@ -39,7 +39,7 @@ def marked(width: int, height: int, colour: Pixel) -> av.VideoFrame:
 
 def frame_of(image: Image.Image) -> av.VideoFrame:
     """An RGB image in the canvas's colour space."""
-    frame = av.VideoFrame.from_image(image.convert("RGB")).reformat(
+    frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB")), "rgb24").reformat(
         format="yuv420p", dst_colorspace=1, src_color_range=2, dst_color_range=1, interpolation="BICUBIC"
     )
     tag(frame)

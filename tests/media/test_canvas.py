@@ -8,6 +8,7 @@ import itertools
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pyegress.layouts.arrangement import Arrangement, Tile
 from pyegress.layouts.colour import BLACK, SPEAKING_BLUE, WHITE, Colour, personal_colour
@@ -178,14 +179,15 @@ def test_who_speaks_has_a_border_inside_of_the_tile(radius: int) -> None:
     assert same(after, before)
 
 
-def drawn_glyph(size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def drawn_glyph(size: int) -> NDArray[np.float64]:
     """The person, by asking for each of 4x4 points of each pixel whether it is inside."""
     points = np.zeros((size * 4, size * 4))
     at = (np.arange(size * 4) + 0.5) * 320 / (size * 4)
     for row, y in enumerate(at):
         for left, right in glyph_spans(float(y)):
             points[row] = np.maximum(points[row], (at >= left) & (at < right))
-    return points.reshape(size, 4, size, 4).mean(axis=(1, 3))
+    covered: NDArray[np.float64] = points.reshape(size, 4, size, 4).mean(axis=(1, 3))
+    return covered
 
 
 @pytest.mark.parametrize("layout", ["grid", "grid-light"])

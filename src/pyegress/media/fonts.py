@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -27,7 +28,7 @@ _FAMILIES = tuple(
 _SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
 #: No font has a character for it, so it shows what a font draws for those it has not.
 _NO_CHARACTER = "\uffff"
-_JOINER = frozenset("\u200c\u200d")
+_JOINERS = frozenset("\u200c\u200d")
 
 
 class FontSet:
@@ -50,15 +51,21 @@ class FontSet:
         return self._fonts[0].getmetrics()
 
     def runs(self, text: str) -> list[tuple[FreeTypeFont, str]]:
-        """The text in pieces of one font each. Characters that no font has are left out."""
+        """The text in pieces of one font each.
+
+        A character that no font has loses its accent, or is left out.
+        """
         known: list[tuple[int, str]] = []
         for character in text:
-            font = self._font_of(character)
+            drawn, font = character, self._font_of(character)
+            if font is None:
+                drawn = unicodedata.normalize("NFKD", character)[0]
+                font = self._font_of(drawn)
             # Spaces, marks and joiners stay with what they follow, or shaping breaks.
-            if known and (character.isspace() or not character.isprintable() or character in _JOINER):
+            if known and (character.isspace() or character in _JOINERS or unicodedata.combining(character)):
                 font = known[-1][0]
             if font is not None:
-                known.append((font, character))
+                known.append((font, drawn))
         grouped = groupby(known, key=lambda pair: pair[0])
         return [(self._fonts[index], "".join(one for _, one in pairs)) for index, pairs in grouped]
 

@@ -48,7 +48,7 @@ def initials_overlay(initials: Initials, centre: tuple[float, float], bounds: Re
 def fitted(text: str, size: int, width: int) -> str:
     """The text, or as much of its beginning as fits into `width` pixels with an ellipsis."""
     fonts = _fonts(size)
-    if not fonts.runs(text):
+    if fonts.width(text) <= 0:
         text = _UNREADABLE
     if fonts.width(text) <= width:
         return text
