@@ -118,7 +118,7 @@ def _through_vp8(pictures: Sequence[Plane], bitrate: int) -> list[Plane]:
         frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
         frame.pts, frame.time_base = number, Fraction(1, FPS)
         for packet in encoder.encode(frame):
-            decoded += [back.to_ndarray() for back in decoder.decode(packet)]
+            decoded += [np.asarray(back.to_ndarray(), np.uint8) for back in decoder.decode(packet)]
     return decoded
 
 
@@ -142,7 +142,8 @@ def _shifted(source: Field, dy: float, dx: float, height: int, width: int) -> Fi
     fy, fx = np.float32(dy - y), np.float32(dx - x)
     rows = source[y : y + height + 1, x : x + width + 1]
     across = rows[:, :-1] * (1 - fx) + rows[:, 1:] * fx
-    return (across[:-1] * (1 - fy) + across[1:] * fy).astype(np.float32)
+    window: Field = (across[:-1] * (1 - fy) + across[1:] * fy).astype(np.float32)
+    return window
 
 
 def _rolled(source: Field, dy: float, dx: float) -> Field:

@@ -1,4 +1,4 @@
-"""What video encoder settings cost and keep: `python -m bench.encoders [--material camera|grid] [--seconds 10] [NAME...]`.
+"""What video encoder settings cost and keep: `python -m bench.encoders [--material camera|grid] [NAME...]`.
 
 Every candidate encodes the same camera-like pictures at 1280x720, 30 fps, 3 Mbit/s in a process of its own. Printed per
 candidate: core-seconds per second of media, mean SSIM of luma against the source, bit rate, frames between input and
@@ -19,7 +19,6 @@ from pathlib import Path
 import av
 import numpy as np
 from av.filter import Graph
-
 from bench.camera import FPS, Plane, grid, person
 from bench.machine import Quiet, verdict
 
@@ -45,6 +44,7 @@ def _x264(name: str, preset: str, params: str = "", threads: int = 2) -> Candida
     return Candidate(name, "libx264", options, threads)
 
 
+_AV1 = {"svtav1-params": "rtc=1:pred-struct=1:rc=2:lp=2"}
 _VPX = {"deadline": "realtime", "lag-in-frames": "0", "g": "250"}
 
 CANDIDATES = (
@@ -71,16 +71,34 @@ CANDIDATES = (
     _x264("superfast mbtree la20", "superfast", "mbtree=1:rc-lookahead=20"),
     _x264("superfast mbtree la10 nopsy", "superfast", "mbtree=1:rc-lookahead=10:no-psy=1"),
     _x264("ultrafast", "ultrafast"),
-    _x264("ultrafast cabac deblock mbtree la10", "ultrafast", "cabac=1:no-deblock=0:aq-mode=1:mbtree=1:rc-lookahead=10"),
+    _x264(
+        "ultrafast cabac deblock mbtree la10", "ultrafast", "cabac=1:no-deblock=0:aq-mode=1:mbtree=1:rc-lookahead=10"
+    ),
+    _x264("superfast mbtree la5", "superfast", "mbtree=1:rc-lookahead=5"),
+    _x264("superfast subme0", "superfast", "subme=0"),
+    _x264("superfast nopart", "superfast", "partitions=none"),
+    _x264("superfast nopart subme0", "superfast", "partitions=none:subme=0"),
+    _x264("ultrafast cabac", "ultrafast", "cabac=1"),
+    _x264("ultrafast aq", "ultrafast", "aq-mode=1"),
+    _x264("ultrafast cabac deblock aq", "ultrafast", "cabac=1:no-deblock=0:aq-mode=1"),
+    _x264("ultrafast cabac deblock aq subme1", "ultrafast", "cabac=1:no-deblock=0:aq-mode=1:subme=1"),
+    _x264("high faster la10", "faster", "rc-lookahead=10"),
+    _x264("high veryfast subme4", "veryfast", "subme=4"),
+    _x264("high veryfast subme4 ref2", "veryfast", "subme=4:ref=2"),
+    _x264("high veryfast la0 subme4", "veryfast", "subme=4:rc-lookahead=0:mbtree=0"),
+    *(Candidate(f"vp8 t1 speed {n}", "libvpx", _VPX | {"cpu-used": f"-{n}"}, 1) for n in (3, 4, 6, 8, 10, 12)),
     Candidate("vp8 cpu4", "libvpx", _VPX | {"cpu-used": "4"}),
     Candidate("vp8 cpu6", "libvpx", _VPX | {"cpu-used": "6"}),
     Candidate("vp8 cpu8", "libvpx", _VPX | {"cpu-used": "8"}),
     Candidate("vp9 cpu5", "libvpx-vp9", _VPX | {"cpu-used": "5", "row-mt": "1", "tile-columns": "1"}),
     Candidate("vp9 cpu7", "libvpx-vp9", _VPX | {"cpu-used": "7", "row-mt": "1", "tile-columns": "1"}),
     Candidate("vp9 cpu8", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1"}),
-    Candidate("av1 preset9", "libsvtav1", {"preset": "9", "svtav1-params": "rtc=1:pred-struct=1:rc=2:lp=2"}),
-    Candidate("av1 preset10", "libsvtav1", {"preset": "10", "svtav1-params": "rtc=1:pred-struct=1:rc=2:lp=2"}),
-    Candidate("av1 preset12", "libsvtav1", {"preset": "12", "svtav1-params": "rtc=1:pred-struct=1:rc=2:lp=2"}),
+    Candidate("vp9 cpu9", "libvpx-vp9", _VPX | {"cpu-used": "9", "row-mt": "1", "tile-columns": "1"}),
+    Candidate("vp9 cpu8 t1", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1"}, 1),
+    Candidate(
+        "vp9 cpu8 aq3", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1", "aq-mode": "3"}
+    ),
+    *(Candidate(f"av1 preset{n}", "libsvtav1", _AV1 | {"preset": str(n)}) for n in (9, 10, 11, 12)),
 )
 
 
