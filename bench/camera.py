@@ -150,10 +150,12 @@ def _rolled(source: Field, dy: float, dx: float) -> Field:
     y, x = int(np.floor(dy)), int(np.floor(dx))
     fx = np.float32(dx - x)
     base = np.roll(source, (y, x), (0, 1))
-    return (base * (1 - fx) + np.roll(base, 1, 1) * fx).astype(np.float32)
+    moved: Field = (base * (1 - fx) + np.roll(base, 1, 1) * fx).astype(np.float32)
+    return moved
 
 
 def _ellipse(x: Field, y: Field, cx: float, cy: float, rx: float, ry: float) -> Field:
     """1 inside, 0 outside, an edge about two pixels wide."""
     away = np.sqrt(((x - np.float32(cx)) / np.float32(rx)) ** 2 + ((y - np.float32(cy)) / np.float32(ry)) ** 2)
-    return np.clip((1 - away) * np.float32(min(rx, ry) / 2) + 0.5, 0, 1).astype(np.float32)
+    mask: Field = np.clip((1 - away) * np.float32(min(rx, ry) / 2) + 0.5, 0, 1).astype(np.float32)
+    return mask

@@ -93,7 +93,6 @@ CANDIDATES = (
     Candidate("vp9 cpu5", "libvpx-vp9", _VPX | {"cpu-used": "5", "row-mt": "1", "tile-columns": "1"}),
     Candidate("vp9 cpu7", "libvpx-vp9", _VPX | {"cpu-used": "7", "row-mt": "1", "tile-columns": "1"}),
     Candidate("vp9 cpu8", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1"}),
-    Candidate("vp9 cpu9", "libvpx-vp9", _VPX | {"cpu-used": "9", "row-mt": "1", "tile-columns": "1"}),
     Candidate("vp9 cpu8 t1", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1"}, 1),
     Candidate(
         "vp9 cpu8 aq3", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1", "aq-mode": "3"}

@@ -47,7 +47,7 @@ def test_the_container_of_a_pair(codecs: set[Codec], container: Container | None
 
 
 def test_a_container_for_codecs_holds_all_of_them() -> None:
-    for pair in combinations(Codec, 2):
+    for pair in combinations([codec for codec in Codec if codec.published], 2):
         found = container_for(frozenset(pair))
         assert found is None or all(map(found.holds, pair))
 

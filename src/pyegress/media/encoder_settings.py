@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from pyegress.plan.encodings import Quality, VideoCodec, VideoEncoding
@@ -35,11 +34,12 @@ class X264:
 _X264 = {
     Quality.ECONOMY: X264("ultrafast", "", ""),
     Quality.STANDARD: X264("superfast", "mbtree=1:rc-lookahead=5", "mbtree=0:rc-lookahead=0"),
-    Quality.HIGH: X264("faster", "rc-lookahead=10", "mbtree=0:rc-lookahead=0"),
+    Quality.HIGH: X264("veryfast", "subme=4:ref=2", "subme=4:ref=2:mbtree=0:rc-lookahead=0"),
 }
 _NVENC_PRESETS = {Quality.ECONOMY: "p2", Quality.STANDARD: "p4", Quality.HIGH: "p6"}
-_VP8_CPU_USED = {Quality.ECONOMY: "-10", Quality.STANDARD: "-6", Quality.HIGH: "-4"}
-_VP9_CPU_USED = {Quality.ECONOMY: "8", Quality.STANDARD: "7", Quality.HIGH: "5"}
+#: Negative: a fixed speed. With a positive one libvpx adapts to the load of the moment, and pictures with it.
+_VP8_CPU_USED = {Quality.ECONOMY: "-12", Quality.STANDARD: "-8", Quality.HIGH: "-4"}
+_VP9_CPU_USED = {Quality.ECONOMY: "8", Quality.STANDARD: "8", Quality.HIGH: "7"}
 _AV1_PRESETS = {Quality.ECONOMY: "12", Quality.STANDARD: "11", Quality.HIGH: "9"}
 
 
@@ -65,10 +65,10 @@ def options_for(
             return _rate(encoding, rate) | _VPX | {"cpu-used": _VP8_CPU_USED[quality]}
         case VideoCodec.VP9:
             tiles = min(2, max(0, (encoding.width // 256).bit_length() - 1))
-            tuned = {"cpu-used": _VP9_CPU_USED[quality], "row-mt": "1", "tile-columns": str(tiles), "aq-mode": "3"}
+            tuned = {"cpu-used": _VP9_CPU_USED[quality], "row-mt": "1", "tile-columns": str(tiles)}
             return _rate(encoding, rate) | _VPX | tuned
         case VideoCodec.AV1:
-            params = {"rtc": 1, "pred-struct": 1, "rc": 2, "scd": 0, "lp": max(1, min(threads or _cores(), 6))}
+            params = {"rtc": 1, "pred-struct": 1, "rc": 2, "scd": 0, "lp": min(threads, 6)}
             joined = ":".join(f"{name}={value}" for name, value in params.items())
             return {"preset": _AV1_PRESETS[quality], "svtav1-params": joined, "g": str(rate.gop)}
 
@@ -110,7 +110,3 @@ def _nvenc(encoding: VideoEncoding, quality: Quality) -> dict[str, str]:
     if encoding.profile is not None:
         options["profile"] = encoding.profile.value
     return options
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

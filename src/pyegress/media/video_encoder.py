@@ -22,14 +22,16 @@ from pyegress.rtp.frame import EncodedFrame
 VIDEO_CLOCK = 90_000
 #: BT.709 primaries, transfer and matrix; MPEG range. The numbers of ITU-T H.273 and of FFmpeg.
 _BT709, _LIMITED = 1, 1
-#: SVT-AV1 shares threads out by this many at most; libvpx gains nothing from more at these sizes.
+#: Pixels per second that one thread encodes several times faster than they come. More threads only cost more then:
+#: a tenth of the CPU with x264, with libvpx (whose threads wait by spinning) half as much again.
+_ONE_THREAD = 1280 * 720 * 30
 _MOST_THREADS = 8
 
 
 class VideoEncoder:
     """Encodes one picture per tick of `encoding.framerate`. Frames are yuv420p of the encoding's size, BT.709 limited.
 
-    `threads` 0 uses the cores of this process. `low_latency` gives every frame at once; without it frames come out
+    `threads` 0 leaves their number to the size of the pictures and the cores of this process. `low_latency` gives every frame at once; without it frames come out
     as late as `delay` says. `buffer_seconds` is how long the rate control may be off its bit rate: the length of
     segments where there are some. `hardware` encodes H.264 on an NVIDIA card.
     """
@@ -51,6 +53,7 @@ class VideoEncoder:
         self._time_base = Fraction(1, encoding.framerate)
         # SVT-AV1 puts its settings on stderr otherwise.
         os.environ.setdefault("SVT_LOG", "1")
+        threads = threads or _threads(encoding, quality)
         gop = round(encoding.key_frame_interval * encoding.framerate) or DEFAULT_GOP
         rate = Rate(buffer_seconds, gop)
         self._context = _open(
@@ -101,6 +104,14 @@ class VideoEncoder:
         return frames
 
 
+def _threads(encoding: VideoEncoding, quality: Quality) -> int:
+    """As many as the pictures need, where nobody says a number."""
+    work = encoding.width * encoding.height * encoding.framerate
+    if work <= _ONE_THREAD and quality is not Quality.HIGH and encoding.codec in (VideoCodec.H264, VideoCodec.VP8):
+        return 1
+    return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+
+
 def _open(encoding: VideoEncoding, threads: int, options: dict[str, str], *, hardware: bool) -> av.VideoCodecContext:
     hardware = hardware and encoding.codec is VideoCodec.H264
     name = NVENC if hardware else ENCODERS[encoding.codec]
@@ -114,7 +125,7 @@ def _open(encoding: VideoEncoding, threads: int, options: dict[str, str], *, har
     context.bit_rate = encoding.bitrate * 1000
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED
-    context.thread_count = threads or min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    context.thread_count = threads
     context.options = options
     try:
         context.open()
