@@ -1,4 +1,4 @@
-"""The codecs that LiveKit carries: the one table of their names, kinds and RTP clock rates."""
+"""The codecs of tracks and files: the one table of their names, kinds and clock rates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ class Kind(Enum):
 class CodecInfo:
     """Facts about one codec.
 
-    `encoding` is the RTP encoding name of `a=rtpmap` (RFC 8866 section 6.6), `clock_rate` is in Hz.
+    `encoding` is the RTP encoding name of `a=rtpmap` (RFC 8866 section 6.6), `clock_rate` is in Hz. What is not
+    `published` is no codec of LiveKit's tracks: it is only encoded into outputs, and a `clock_rate` of 0 leaves the
+    rate to the stream (its sample rate).
     """
 
     encoding: str
@@ -25,6 +27,7 @@ class CodecInfo:
     clock_rate: int
     channels: int
     label: str
+    published: bool = True
 
 
 class Codec(Enum):
@@ -38,6 +41,11 @@ class Codec(Enum):
     H264 = CodecInfo("H264", Kind.VIDEO, 90_000, 0, "H.264")
     H265 = CodecInfo("H265", Kind.VIDEO, 90_000, 0, "H.265")
     AV1 = CodecInfo("AV1", Kind.VIDEO, 90_000, 0, "AV1")
+    AAC = CodecInfo("AAC", Kind.AUDIO, 0, 2, "AAC", published=False)
+    MP3 = CodecInfo("MP3", Kind.AUDIO, 0, 2, "MP3", published=False)
+    FLAC = CodecInfo("FLAC", Kind.AUDIO, 0, 2, "FLAC", published=False)
+    #: Signed 16-bit samples, little-endian.
+    PCM = CodecInfo("PCM", Kind.AUDIO, 0, 2, "PCM", published=False)
 
     @property
     def kind(self) -> Kind:
@@ -45,8 +53,13 @@ class Codec(Enum):
 
     @property
     def clock_rate(self) -> int:
-        """RTP ticks per second."""
+        """RTP ticks per second; 0 where only the stream knows."""
         return self.value.clock_rate
+
+    @property
+    def published(self) -> bool:
+        """Whether LiveKit's tracks can have it."""
+        return self.value.published
 
     @property
     def label(self) -> str:
@@ -69,4 +82,4 @@ class Codec(Enum):
         return cls.from_encoding(mime.rpartition("/")[2])
 
 
-_BY_ENCODING = {codec.value.encoding.lower(): codec for codec in Codec}
+_BY_ENCODING = {codec.value.encoding.lower(): codec for codec in Codec if codec.published}

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_every_codec_has_a_container_that_holds_it() -> None:
-    assert set(DEFAULT_CONTAINER) == set(Codec)
+    assert set(DEFAULT_CONTAINER) == {codec for codec in Codec if codec.published}
     for codec, container in DEFAULT_CONTAINER.items():
         assert container.holds(codec)
         assert container_for(frozenset({codec})) is container
@@ -47,7 +47,7 @@ def test_the_container_of_a_pair(codecs: set[Codec], container: Container | None
 
 
 def test_a_container_for_codecs_holds_all_of_them() -> None:
-    for pair in combinations(Codec, 2):
+    for pair in combinations([codec for codec in Codec if codec.published], 2):
         found = container_for(frozenset(pair))
         assert found is None or all(map(found.holds, pair))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pyegress.clock import Wall
 from pyegress.codecs import Codec
@@ -70,6 +70,12 @@ def mdhd(created: Wall, timescale: int, duration: int, language: str) -> bytes:
     for letter in letters:
         packed = packed << 5 | ord(letter) - 0x60
     return full_box(b"mdhd", 1, 0, struct.pack(">QQIQHH", at, at, timescale, duration, packed, 0))
+
+
+def edit_list(edits: Sequence[tuple[int, int]]) -> bytes:
+    """Edits (duration in ticks of the movie, 0 while it grows; media time in ticks of the track, -1 for nothing)."""
+    entries = [struct.pack(">Qqhh", duration, media_time, 1, 0) for duration, media_time in edits]
+    return box(b"edts", full_box(b"elst", 1, 0, struct.pack(">I", len(entries)), *entries))
 
 
 def hdlr(kind: bytes, name: str) -> bytes:

@@ -13,8 +13,10 @@ from pyegress.clock import wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import Code, Fault, OutputFailed
 from pyegress.outputs.disk import TEMPORARY_SUFFIX, GrowingFile, disk_failure
+from pyegress.outputs.flac import FlacMuxer
 from pyegress.outputs.fragment_reader import NotARecording
 from pyegress.outputs.fragmented_mp4 import FragmentedMp4Muxer
+from pyegress.outputs.mp3 import Mp3Muxer
 from pyegress.outputs.muxer import FileHeader, Muxer, Sample, StreamSpec
 from pyegress.outputs.ogg import OggOpusMuxer
 from pyegress.outputs.opus import opus_channels, opus_ticks
@@ -82,11 +84,11 @@ class FileWriter:
         self._pending: list[list[Sample]] = [[] for _ in streams]
         self._pending_bytes = 0
         self._last = [-1] * len(streams)
-        self._step = [0 if spec.codec.kind is Kind.AUDIO else spec.codec.clock_rate // _FIRST_GUESS for spec in streams]
-        self._batch_ticks = [round(spec.codec.clock_rate * BATCH_SECONDS) for spec in streams]
+        self._step = [0 if spec.codec.kind is Kind.AUDIO else spec.clock_rate // _FIRST_GUESS for spec in streams]
+        self._batch_ticks = [round(spec.clock_rate * BATCH_SECONDS) for spec in streams]
         self._frames = [0] * len(streams)
         self._octets = [0] * len(streams)
-        self._mono = [spec.codec is Codec.OPUS and opus_channels(spec.first.payload) == 1 for spec in streams]
+        self._mono = [spec.codec is Codec.OPUS and spec.channels == 1 for spec in streams]
         self._ends = [0] * len(streams)
         self._written = 0
         self._failure: OutputFailed | None = None
@@ -120,18 +122,21 @@ class FileWriter:
     def duration(self) -> float:
         """Seconds from the start of the file to the end of the last frame."""
         return max(
-            (end / spec.codec.clock_rate for end, spec in zip(self._ends, self._specs, strict=True)), default=0.0
+            ((end - s.priming) / s.clock_rate for end, s in zip(self._ends, self._specs, strict=True) if end),
+            default=0.0,
         )
 
     def write(self, stream: int, frame: EncodedFrame, pts: int) -> None:
-        """Add the next frame of a stream; `pts` in ticks of its codec's clock from the start of the file.
+        """Add the next frame of a stream; `pts` in ticks of its clock from the start of the file.
 
-        A `pts` that is not above the last one becomes the next tick. Raises OutputFailed when the disk refuses.
+        An encoder's first `pts` is its priming before the sound, so it may be negative. A `pts` that is not above the
+        last one becomes the next tick. Raises OutputFailed when the disk refuses.
         """
         if self._state is not _State.OPEN:
             raise self._failure or OutputFailed(f"{self.path} is already closed", fault=Fault.OURS)
         pending = self._pending[stream]
         last = self._last[stream]
+        pts += self._specs[stream].priming
         if pts <= last:
             pts = last + 1
         payload = frame.payload
@@ -216,13 +221,15 @@ class FileWriter:
 
     def _duration(self, stream: int, frame: EncodedFrame, pts: int) -> int:
         """How long the frame lasts as far as is known before its successor has come."""
-        codec = self._specs[stream].codec
-        if codec is Codec.OPUS:
+        spec = self._specs[stream]
+        if spec.rate and frame.duration:
+            return frame.duration
+        if spec.codec is Codec.OPUS:
             return opus_ticks(frame.payload) or 960
-        if codec.kind is Kind.AUDIO:
+        if spec.codec.kind is Kind.AUDIO:
             return len(frame.payload)
         if self._last[stream] >= 0:
-            self._step[stream] = min(pts - self._last[stream], codec.clock_rate)
+            self._step[stream] = min(pts - self._last[stream], spec.clock_rate)
         return self._step[stream]
 
     @contextmanager
@@ -245,8 +252,8 @@ def _check_streams(path: Path, container: Container, streams: Sequence[StreamSpe
     if not streams:
         raise OutputFailed(f"Nothing to write into {path}", field=str(path), fault=Fault.OURS)
     for spec in streams:
-        if not container.holds(spec.codec):
-            fitting = [other for other in Container if other.holds(spec.codec)]
+        if not container.writes(spec.codec):
+            fitting = [other for other in Container if other.writes(spec.codec)]
             names = ", ".join(f"{other.label} ({other.value.extensions[0]})" for other in fitting)
             raise OutputFailed(
                 f"{container.label} cannot hold {spec.codec.label}: {path}",
@@ -277,7 +284,7 @@ def _muxer(file: GrowingFile, container: Container, specs: Sequence[StreamSpec],
             return OggOpusMuxer(file, specs[0], header)
         case Container.WAV:
             return WavMuxer(file, specs[0])
-        case Container.MP3 | Container.FLAC:
-            raise OutputFailed(
-                f"{container.label} holds no copies: {file.path}", field=str(file.path), fault=Fault.OURS
-            )
+        case Container.MP3:
+            return Mp3Muxer(file, specs[0], header)
+        case Container.FLAC:
+            return FlacMuxer(file, specs[0], header)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from pyegress.codecs import Kind
+from pyegress.codecs import Codec, Kind
 from pyegress.outputs import boxes
 from pyegress.outputs.boxes import box, full_box
 from pyegress.outputs.disk import GrowingFile
@@ -21,7 +21,7 @@ from pyegress.outputs.sample_entries import AUDIO_ENTRY_CHANNELS, OPUS_BOX_CHANN
 _SYNC, _NOT_SYNC = 0x0200_0000, 0x0101_0000
 _DEFAULT_BASE_IS_MOOF = 0x02_0000
 _TRUN_OFFSET, _TRUN_DURATION, _TRUN_SIZE, _TRUN_FLAGS = 0x001, 0x100, 0x200, 0x400
-#: Tracks carry their own timescale, the codec's clock; the movie's is used for nothing while fragments grow.
+#: Tracks carry their own timescale, the stream's clock; the movie's is used for nothing while fragments grow.
 _MOVIE_TIMESCALE = 1000
 
 
@@ -41,7 +41,7 @@ class FragmentedMp4Muxer:
         start += box(b"moov", mvhd, *traks, tail)
         at = len(start) - len(tail) - sum(map(len, traks))
         for number, trak in enumerate(traks):
-            if self._codecs[number].kind is Kind.AUDIO:
+            if self._codecs[number] is Codec.OPUS:
                 entry = at + trak.rindex(b"Opus") - 4
                 self._channel_patches[number] = (entry + AUDIO_ENTRY_CHANNELS + 1, entry + OPUS_BOX_CHANNELS)
             at += len(trak)
@@ -94,9 +94,10 @@ def _trak(number: int, spec: StreamSpec, header: FileHeader) -> bytes:
     return box(
         b"trak",
         boxes.tkhd(header.created, number, boxes.NO_DURATION, audio=audio, size=spec.pixels),
+        boxes.edit_list([(0, spec.priming)]) if spec.priming else b"",
         box(
             b"mdia",
-            boxes.mdhd(header.created, spec.codec.clock_rate, boxes.NO_DURATION, spec.language),
+            boxes.mdhd(header.created, spec.clock_rate, boxes.NO_DURATION, spec.language),
             boxes.hdlr(b"soun" if audio else b"vide", spec.title or spec.codec.kind.value),
             boxes.media_information(audio=audio, sample_table=table),
         ),

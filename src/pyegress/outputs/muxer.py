@@ -8,12 +8,16 @@ from typing import Protocol
 
 from pyegress.clock import Wall
 from pyegress.codecs import Codec
+from pyegress.outputs.opus import opus_channels
 from pyegress.rtp.frame import EncodedFrame
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """One stream of a file. `size` is in pixels; `first` is its first key frame (parameter sets, Opus channels)."""
+    """One stream of a file. `size` is in pixels; `first` is its first key frame (parameter sets, Opus channels).
+
+    What follows `title` is said by encoders and left out for copies.
+    """
 
     codec: Codec
     size: tuple[int, int] | None
@@ -22,6 +26,28 @@ class StreamSpec:
     language: str = "und"
     #: What players show, for instance the track's source.
     title: str = ""
+    #: Ticks per second of codecs that have no rate of their own (Hz).
+    rate: int = 0
+    #: Ticks that the decoder gives at the start before the sound begins. The first `pts` is that much before the sound.
+    priming: int = 0
+    #: What decoders need beside the frames: AudioSpecificConfig of AAC, STREAMINFO of FLAC.
+    config: bytes = b""
+    #: Nominal bit/s, 0 if unknown.
+    bitrate: int = 0
+    #: Pictures are BT.709, limited range.
+    bt709: bool = False
+
+    @property
+    def clock_rate(self) -> int:
+        """Ticks per second."""
+        return self.rate or self.codec.clock_rate
+
+    @property
+    def channels(self) -> int:
+        """Channels of sound as far as known: copies of Opus begin with those of their first packet."""
+        if self.codec is Codec.OPUS and not self.rate:
+            return opus_channels(self.first.payload)
+        return self.codec.value.channels
 
     @property
     def pixels(self) -> tuple[int, int]:
@@ -40,9 +66,10 @@ class FileHeader:
 
 @dataclass(slots=True)
 class Sample:
-    """One frame on its way into a file. `pts` and `duration` are in ticks of the codec's clock.
+    """One frame on its way into a file. `pts` and `duration` are in ticks of the stream's clock.
 
-    `duration` reaches to the next frame where that is known; else it is an estimate.
+    `pts` counts what decoders give, priming included: it is never negative. `duration` reaches to the next frame where
+    that is known; else it is an estimate.
     """
 
     pts: int

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pyegress.outputs.disk import GrowingFile
 from pyegress.outputs.muxer import FileHeader, Sample, StreamSpec
-from pyegress.outputs.opus import opus_channels, opus_head, opus_ticks
+from pyegress.outputs.opus import opus_head, opus_ticks
 
 _CONTINUED, _FIRST, _LAST = 0x01, 0x02, 0x04
 _MAX_SEGMENTS = 255
@@ -38,17 +38,18 @@ def ogg_page(packets: Sequence[bytes], *, flags: int, granule: int, serial: int,
 class OggOpusMuxer:
     """Writes one Opus stream. Granule positions are the file's clock: a gap that nobody filled is a jump in them."""
 
-    __slots__ = ("_channels", "_file", "_last_page", "_last_page_at", "_position", "_sequence", "_serial")
+    __slots__ = ("_channels", "_file", "_last_page", "_last_page_at", "_position", "_pre_skip", "_sequence", "_serial")
 
     def __init__(self, file: GrowingFile, spec: StreamSpec, header: FileHeader) -> None:
         self._file = file
-        self._channels = opus_channels(spec.first.payload)
+        self._channels = spec.channels
+        self._pre_skip = spec.priming
         self._serial = int(header.created * 1000) & 0x7FFF_FFFF
         self._sequence = 0
         self._position = 0
         self._last_page = b""
         self._last_page_at = 0
-        head = self._page([opus_head(self._channels)], _FIRST, 0)
+        head = self._page([opus_head(self._channels, self._pre_skip)], _FIRST, 0)
         file.append(head + self._comment_pages(spec, header))
 
     def write_batch(self, batch: Sequence[Sequence[Sample]]) -> None:
@@ -65,7 +66,7 @@ class OggOpusMuxer:
                     last_at += len(out[-1])
                     packets, segments = [], 0
                 # The granule of a page is the end of its last packet, so a page never spans a jump.
-                self._position = max(self._position, sample.pts) + opus_ticks(sample.payload)
+                self._position = max(self._position, sample.pts) + self._ticks(sample)
                 packets.append(sample.payload)
                 segments += needed
             if packets:
@@ -78,7 +79,7 @@ class OggOpusMuxer:
 
     def widen(self, stream: int) -> None:
         self._channels = 2
-        page = ogg_page([opus_head(2)], flags=_FIRST, granule=0, serial=self._serial, sequence=0)
+        page = ogg_page([opus_head(2, self._pre_skip)], flags=_FIRST, granule=0, serial=self._serial, sequence=0)
         self._file.patch(0, page)
 
     def finish(self) -> None:
@@ -90,6 +91,11 @@ class OggOpusMuxer:
         page[22:26] = bytes(4)
         page[22:26] = ogg_crc(page).to_bytes(4, "little")
         self._file.patch(self._last_page_at, page[:27])
+
+    def _ticks(self, sample: Sample) -> int:
+        """How far a packet moves the position; an encoder's last one by less than it holds (RFC 7845 section 4.4)."""
+        ticks = opus_ticks(sample.payload)
+        return min(ticks, sample.duration) if self._pre_skip else ticks
 
     def _page(self, packets: Sequence[bytes], flags: int, granule: int) -> bytes:
         page = ogg_page(packets, flags=flags, granule=granule, serial=self._serial, sequence=self._sequence)

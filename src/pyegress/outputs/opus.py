@@ -10,9 +10,6 @@ CLOCK_RATE = 48_000
 SHORTEST = 120
 #: A decoder that starts in the middle needs 80 ms until it is exact (RFC 7845 section 4.6).
 CONVERGENCE = 3840
-#: Nothing is skipped at the start: frames are cut out of a live stream, whose sound is placed by RTP time, and a
-#: pre-skip would move it against the picture (RFC 7845 section 4.2).
-PRE_SKIP = 0
 
 _SILK = (480, 960, 1920, 2880)
 _HYBRID = (480, 960, 480, 960)
@@ -54,18 +51,22 @@ def opus_silence(ticks: int, *, stereo: bool) -> tuple[int, bytes]:
     raise ValueError(f"no Opus frame is as short as {ticks} ticks")
 
 
-def opus_head(channels: int) -> bytes:
-    """The identification header of Ogg and WebM (RFC 7845 section 5.1)."""
-    return b"OpusHead" + struct.pack("<BBHIhB", 1, channels, PRE_SKIP, CLOCK_RATE, 0, 0)
+def opus_head(channels: int, pre_skip: int = 0) -> bytes:
+    """The identification header of Ogg and WebM (RFC 7845 section 5.1).
+
+    `pre_skip` is the priming of an encoder. Copies have none: their frames are cut out of a live stream, whose sound
+    is placed by RTP time, and a pre-skip would move it against the picture (section 4.2).
+    """
+    return b"OpusHead" + struct.pack("<BBHIhB", 1, channels, pre_skip, CLOCK_RATE, 0, 0)
 
 
 #: Where `opus_head` holds the number of channels.
 OPUS_HEAD_CHANNELS = 9
 
 
-def opus_specific(channels: int) -> bytes:
+def opus_specific(channels: int, pre_skip: int = 0) -> bytes:
     """The content of MP4's `dOps` box: the same fields, big-endian, version 0."""
-    return struct.pack(">BBHIhB", 0, channels, PRE_SKIP, CLOCK_RATE, 0, 0)
+    return struct.pack(">BBHIhB", 0, channels, pre_skip, CLOCK_RATE, 0, 0)
 
 
 #: Where `opus_specific` holds the number of channels.

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from pyegress.outputs.boxes import box, full_box
+from pyegress.outputs.boxes import box, edit_list, full_box
 from pyegress.outputs.disk import temporary_beside, write_all
 from pyegress.outputs.fragment_reader import Fragments, NotARecording, TrackTable, children, read_fragments
 from pyegress.outputs.opus import CONVERGENCE
@@ -34,6 +34,8 @@ _PIECE = 1 << 20
 _SPARE_BYTES = 1 << 20
 #: Where version 1 boxes keep their duration, behind version and flags.
 _MVHD_TIMESCALE, _TKHD_DURATION, _MDHD_TIMESCALE = 20, 28, 20
+#: Where the first edit has its media time, from the start of the content of `edts`.
+_ELST_MEDIA_TIME = 8 + 8 + 8
 
 
 def finish_mp4(source: int, path: Path) -> None:
@@ -80,7 +82,7 @@ class _Header:
         duration = 0
         for number, (trak, scale) in enumerate(zip(traks, scales, strict=True)):
             table = fragments.tracks.get(number + 1, TrackTable())
-            duration = max(duration, (table.first + table.duration) * (timescale // scale))
+            duration = max(duration, (table.first + table.duration - _priming(trak)) * (timescale // scale))
             places = array("Q" if wide else "I", bytes((8 if wide else 4) * len(table.chunks)))
             self._places.append((places, table.chunks))
             parts += _trak(trak, table, timescale // scale, places)
@@ -144,32 +146,49 @@ def _trak(content: bytes, table: TrackTable, factor: int, places: array[int]) ->
     minf = _parts(mdia[b"minf"])
     stsd = _parts(minf[b"stbl"])[b"stsd"]
     tkhd, mdhd = bytearray(trak[b"tkhd"]), bytearray(mdia[b"mdhd"])
-    struct.pack_into(">Q", tkhd, _TKHD_DURATION, (table.first + table.duration) * factor)
+    priming = _priming(content)
+    struct.pack_into(">Q", tkhd, _TKHD_DURATION, max(0, table.first + table.duration - priming) * factor)
     struct.pack_into(">Q", mdhd, _MDHD_TIMESCALE + 4, table.duration)
     kind = b"vmhd" if b"vmhd" in minf else b"smhd"
-    edits = _edits(table, factor)
-    tables = _sample_table(table, places, video=kind == b"vmhd", opus=b"Opus" in stsd)
+    edits = _edits(table, factor, priming)
+    tables = _sample_table(table, places, video=kind == b"vmhd", roll=_roll(stsd, table))
     stbl = _nest(b"stbl", [box(b"stsd", stsd), *tables])
     information = _nest(b"minf", [box(kind, minf[kind]), box(b"dinf", minf[b"dinf"]), *stbl])
     media = _nest(b"mdia", [box(b"mdhd", mdhd), box(b"hdlr", mdia[b"hdlr"]), *information])
     return _nest(b"trak", [box(b"tkhd", tkhd), edits, *media])
 
 
-def _edits(table: TrackTable, factor: int) -> bytes:
-    """A track that begins late begins with an empty edit (ISO/IEC 14496-12 section 8.6.6)."""
-    if not table.first or not table.sizes:
+def _priming(trak: bytes) -> int:
+    """Ticks that the recording's edit list skips at the start."""
+    edits = _parts(trak).get(b"edts")
+    if edits is None:
+        return 0
+    (media_time,) = struct.unpack_from(">q", edits, _ELST_MEDIA_TIME)
+    return int(media_time)
+
+
+def _edits(table: TrackTable, factor: int, priming: int) -> bytes:
+    """A track that begins late begins with an empty edit; priming is cut off (ISO/IEC 14496-12 section 8.6.6)."""
+    if not table.sizes or not (table.first or priming):
         return b""
-    empty = struct.pack(">Qqhh", table.first * factor, -1, 1, 0)
-    whole = struct.pack(">Qqhh", table.duration * factor, 0, 1, 0)
-    return box(b"edts", full_box(b"elst", 1, 0, struct.pack(">I", 2), empty, whole))
+    late = [(table.first * factor, -1)] if table.first else []
+    return edit_list([*late, (max(0, table.duration - priming) * factor, priming)])
 
 
-def _sample_table(table: TrackTable, places: array[int], *, video: bool, opus: bool) -> list[Part]:
+def _roll(stsd: bytes, table: TrackTable) -> int:
+    """Samples that a decoder must be given before the one that it is to play; 0 where any can be the first."""
+    if not table.sizes:
+        return 0
+    if b"Opus" in stsd:
+        # 80 ms (Encapsulation of Opus in ISO Base Media File Format section 4.3.6.2).
+        return max(1, math.ceil(CONVERGENCE / max(1, table.runs[1])))
+    return 1 if b"mp4a" in stsd else 0
+
+
+def _sample_table(table: TrackTable, places: array[int], *, video: bool, roll: int) -> list[Part]:
     parts: list[Part] = []
-    if opus and table.sizes:
-        # Opus decoders need 80 ms of roll (Encapsulation of Opus in ISO Base Media File Format section 4.3.6.2).
-        distance = -max(1, math.ceil(CONVERGENCE / max(1, table.runs[1])))
-        parts.append(full_box(b"sgpd", 1, 0, struct.pack(">4sIIh", b"roll", 2, 1, distance)))
+    if roll:
+        parts.append(full_box(b"sgpd", 1, 0, struct.pack(">4sIIh", b"roll", 2, 1, -roll)))
         parts.append(full_box(b"sbgp", 0, 0, struct.pack(">4sIII", b"roll", 1, len(table.sizes), 1)))
     parts += _table(b"stts", len(table.runs) // 2, table.runs)
     if video:

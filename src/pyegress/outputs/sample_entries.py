@@ -11,7 +11,7 @@ import struct
 from pyegress.codecs import Codec
 from pyegress.outputs.boxes import box, full_box
 from pyegress.outputs.muxer import StreamSpec
-from pyegress.outputs.opus import CLOCK_RATE, OPUS_SPECIFIC_CHANNELS, opus_channels, opus_specific
+from pyegress.outputs.opus import CLOCK_RATE, OPUS_SPECIFIC_CHANNELS, opus_specific
 from pyegress.rtp.bitstream import BitReader
 from pyegress.rtp.codec_config import (
     START_CODE,
@@ -45,7 +45,9 @@ def sample_entry(spec: StreamSpec) -> bytes:
     payload = spec.first.payload
     match spec.codec:
         case Codec.OPUS:
-            return _opus_entry(opus_channels(payload))
+            return _opus_entry(spec.channels, spec.priming)
+        case Codec.AAC:
+            return _aac_entry(spec)
         case Codec.H264:
             return _visual_entry(b"avc1", spec.pixels, box(b"avcC", avc_config(*h264_parameter_sets(payload))))
         case Codec.H265:
@@ -56,7 +58,7 @@ def sample_entry(spec: StreamSpec) -> bytes:
                 raise ProtocolError("the first key frame has no sequence header")
             return _visual_entry(b"av01", spec.pixels, box(b"av1C", av1_config(sequence)))
         case Codec.VP9:
-            record = vp9_config(payload, spec.pixels)
+            record = vp9_config(payload, spec.pixels, bt709=spec.bt709)
             return _visual_entry(b"vp09", spec.pixels, full_box(b"vpcC", 1, 0, record))
     raise ProtocolError(f"MP4 holds no {spec.codec.label}")
 
@@ -73,7 +75,7 @@ def mp4_sample(codec: Codec, payload: bytes) -> bytes:
     return b"".join(parts)
 
 
-def vp9_config(keyframe: bytes, size: tuple[int, int]) -> bytes:
+def vp9_config(keyframe: bytes, size: tuple[int, int], *, bt709: bool = False) -> bytes:
     """VPCodecConfigurationRecord (VP Codec ISO Media File Format Binding), from a key frame's header."""
     reader = BitReader(keyframe)
     reader.skip(2)  # frame_marker
@@ -93,8 +95,9 @@ def vp9_config(keyframe: bytes, size: tuple[int, int]) -> bytes:
             subsampling = 1 if sub_x and sub_y else 2 if sub_x else 3
     pixels = size[0] * size[1]
     level = next((level for most, level in _VP9_LEVELS if pixels <= most), 62)
-    # Colours are unspecified (2): decoders take them from the frames.
-    return struct.pack(">BBBBBBH", profile, level, depth << 4 | subsampling << 1 | full_range, 2, 2, 2, 0)
+    # Colours of copies are unspecified (2): decoders take them from the frames.
+    colours = (1, 1, 1) if bt709 else (2, 2, 2)
+    return struct.pack(">BBBBBBH", profile, level, depth << 4 | subsampling << 1 | full_range, *colours, 0)
 
 
 def _visual_entry(kind: bytes, size: tuple[int, int], config: bytes) -> bytes:
@@ -104,6 +107,26 @@ def _visual_entry(kind: bytes, size: tuple[int, int], config: bytes) -> bytes:
     return box(kind, fields, config)
 
 
-def _opus_entry(channels: int) -> bytes:
-    fields = struct.pack(">6xH8xHHHHI", 1, channels, 16, 0, 0, CLOCK_RATE << 16)
-    return box(b"Opus", fields, box(b"dOps", opus_specific(channels)))
+def _audio_fields(channels: int, rate: int) -> bytes:
+    return struct.pack(">6xH8xHHHHI", 1, channels, 16, 0, 0, rate << 16 if rate <= 0xFFFF else 0)
+
+
+def _opus_entry(channels: int, pre_skip: int) -> bytes:
+    return box(b"Opus", _audio_fields(channels, CLOCK_RATE), box(b"dOps", opus_specific(channels, pre_skip)))
+
+
+def _aac_entry(spec: StreamSpec) -> bytes:
+    """`mp4a` with the ES descriptor of AAC (ISO/IEC 14496-1 section 7.2.6, 14496-14 section 5.6)."""
+    if not spec.config:
+        raise ProtocolError("AAC without its AudioSpecificConfig")
+    rates = struct.pack(">BB3xII", 0x40, 0x15, spec.bitrate, spec.bitrate)
+    decoder = _descriptor(4, rates, _descriptor(5, spec.config))
+    stream = _descriptor(3, struct.pack(">HB", 0, 0), decoder, _descriptor(6, b"\x02"))
+    return box(b"mp4a", _audio_fields(spec.channels, spec.clock_rate), full_box(b"esds", 0, 0, stream))
+
+
+def _descriptor(tag: int, *content: bytes) -> bytes:
+    """A descriptor with a size of four bytes, as every reader knows it."""
+    size = sum(map(len, content))
+    sizes = bytes((size >> 21 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size & 0x7F))
+    return b"".join((bytes((tag,)), sizes, *content))

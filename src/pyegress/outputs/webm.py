@@ -15,12 +15,25 @@ from pyegress.codecs import Codec, Kind
 from pyegress.outputs import ebml
 from pyegress.outputs.disk import GrowingFile
 from pyegress.outputs.muxer import FileHeader, Sample, StreamSpec
-from pyegress.outputs.opus import CLOCK_RATE, CONVERGENCE, OPUS_HEAD_CHANNELS, PRE_SKIP, opus_channels, opus_head
+from pyegress.outputs.opus import CLOCK_RATE, CONVERGENCE, OPUS_HEAD_CHANNELS, opus_head
 from pyegress.rtp.codec_config import av1_config, av1_sequence_header
 from pyegress.rtp.errors import ProtocolError
 
 _APPLICATION = "pyegress"
 _CODEC_IDS = {Codec.VP8: "V_VP8", Codec.VP9: "V_VP9", Codec.AV1: "V_AV1", Codec.OPUS: "A_OPUS"}
+#: BT.709 everywhere, limited range (RFC 9559 section 5.1.4.1.28.16); VP8 has no other place to say so.
+_BT709 = ebml.element(
+    ebml.COLOUR,
+    *(
+        ebml.unsigned(name, 1)
+        for name in (
+            ebml.MATRIX_COEFFICIENTS,
+            ebml.COLOUR_RANGE,
+            ebml.TRANSFER_CHARACTERISTICS,
+            ebml.PRIMARIES,
+        )
+    ),
+)
 #: Room for a seek head of four entries.
 _SEEK_HEAD_BYTES = 112
 #: Block timestamps are signed 16-bit milliseconds from their cluster's (RFC 9559 section 10.2).
@@ -37,7 +50,8 @@ class WebmMuxer:
 
     def __init__(self, file: GrowingFile, specs: Sequence[StreamSpec], header: FileHeader, *, webm: bool) -> None:
         self._file = file
-        self._rates = [spec.codec.clock_rate for spec in specs]
+        self._rates = [spec.clock_rate for spec in specs]
+        self._primings = [spec.priming * 1000 // spec.clock_rate for spec in specs]
         self._video = [spec.codec.kind is Kind.VIDEO for spec in specs]
         self._cue_all = not any(self._video)
         self._last_ms = [-1] * len(specs)
@@ -73,7 +87,7 @@ class WebmMuxer:
                 at = max((sample.pts * 1000 + rate // 2) // rate, self._last_ms[stream] + 1)
                 self._last_ms[stream] = at
                 blocks.append((at, stream, sample))
-                end = max(end, at + sample.duration * 1000 // rate)
+                end = max(end, at + sample.duration * 1000 // rate - self._primings[stream])
         blocks.sort(key=lambda block: block[0])
         first = 0
         while first < len(blocks):
@@ -187,9 +201,9 @@ def _track_entry(number: int, spec: StreamSpec) -> bytes:
         content += ebml.text(ebml.TRACK_NAME, spec.title)
     content += ebml.text(ebml.CODEC_ID, _CODEC_IDS[spec.codec])
     if spec.codec is Codec.OPUS:
-        channels = opus_channels(spec.first.payload)
-        content += ebml.element(ebml.CODEC_PRIVATE, opus_head(channels))
-        content += ebml.unsigned(ebml.CODEC_DELAY, PRE_SKIP * 1_000_000_000 // CLOCK_RATE)
+        channels = spec.channels
+        content += ebml.element(ebml.CODEC_PRIVATE, opus_head(channels, spec.priming))
+        content += ebml.unsigned(ebml.CODEC_DELAY, spec.priming * 1_000_000_000 // CLOCK_RATE)
         content += ebml.unsigned(ebml.SEEK_PRE_ROLL, CONVERGENCE * 1_000_000_000 // CLOCK_RATE)
         rate = ebml.double(ebml.SAMPLING_FREQUENCY, float(CLOCK_RATE))
         content += ebml.element(ebml.AUDIO, rate, ebml.unsigned(ebml.CHANNELS, channels))
@@ -201,7 +215,10 @@ def _track_entry(number: int, spec: StreamSpec) -> bytes:
         content += ebml.element(ebml.CODEC_PRIVATE, av1_config(sequence))
     width, height = spec.pixels
     content += ebml.element(
-        ebml.VIDEO, ebml.unsigned(ebml.PIXEL_WIDTH, width), ebml.unsigned(ebml.PIXEL_HEIGHT, height)
+        ebml.VIDEO,
+        ebml.unsigned(ebml.PIXEL_WIDTH, width),
+        ebml.unsigned(ebml.PIXEL_HEIGHT, height),
+        _BT709 if spec.bt709 else b"",
     )
     return ebml.element(ebml.TRACK_ENTRY, content)
 

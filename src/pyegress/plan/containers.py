@@ -84,6 +84,11 @@ class Container(Enum):
         """Whether a copy of the codec fits."""
         return codec in self.value.codecs
 
+    def writes(self, codec: Codec) -> bool:
+        """Whether a stream of the codec fits, copied or encoded."""
+        encoded = [made.codec for made in self.value.audio] + [made.codec for made in self.value.video]
+        return self.holds(codec) or codec in encoded
+
     @property
     def extension(self) -> str:
         """The preferred extension, with the dot."""

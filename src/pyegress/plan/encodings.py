@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from pyegress.codecs import Codec
+
 
 class AudioCodec(Enum):
     """What sound is encoded to. `value` is the name in error texts."""
@@ -26,6 +28,11 @@ class AudioCodec(Enum):
         return 44_100 if self in (AudioCodec.AAC, AudioCodec.MP3) else 48_000
 
     @property
+    def codec(self) -> Codec:
+        """What a stream of it is in a file."""
+        return Codec[self.name]
+
+    @property
     def lossless(self) -> bool:
         """Whether a bit rate means nothing to it."""
         return self in (AudioCodec.PCM, AudioCodec.FLAC)
@@ -38,6 +45,22 @@ class VideoCodec(Enum):
     VP8 = "video/vp8"
     VP9 = "video/vp9"
     AV1 = "video/av1"
+
+    @property
+    def codec(self) -> Codec:
+        """What a stream of it is in a file."""
+        return Codec[self.name]
+
+
+class Quality(Enum):
+    """What an encoder spends on its picture at the same bit rate. `docs/encoding.md` has the figures."""
+
+    #: Least CPU; visibly softer when much moves.
+    ECONOMY = "economy"
+    #: The picture of x264's `veryfast` at a good part of its cost.
+    STANDARD = "standard"
+    #: A better picture for about half as much again.
+    HIGH = "high"
 
 
 class H264Profile(Enum):

@@ -197,7 +197,7 @@ def _recordable(participant: Participant, track: TrackPublication) -> Codec:
             f"{track.mime or 'unknown'}, which cannot be recorded",
             field="track_id",
             code=Code.UNIMPLEMENTED,
-            remedy=f"Publish it as one of {', '.join(codec.label for codec in Codec)}",
+            remedy=f"Publish it as one of {', '.join(codec.label for codec in Codec if codec.published)}",
         )
     if track.encrypted:
         raise InvalidRequest(

@@ -1,0 +1,162 @@
+"""Pictures into packets: H.264, VP8, VP9 or AV1, in the order in which they are shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from fractions import Fraction
+
+import av
+from av.video.frame import PictureType
+
+from pyegress.clock import Monotonic
+from pyegress.codecs import Codec
+from pyegress.errors import Code, EgressError, Fault
+from pyegress.media.encoder_settings import DEFAULT_GOP, ENCODERS, NVENC, RATE_BUFFER, Rate, options_for
+from pyegress.plan.encodings import Quality, VideoCodec, VideoEncoding
+from pyegress.rtp.av1_headers import ObuType, split_obus
+from pyegress.rtp.codec_config import START_CODE, split_annexb
+from pyegress.rtp.frame import EncodedFrame
+
+#: Ticks per second of all video (RFC 6184 section 8.2.1 and its siblings).
+VIDEO_CLOCK = 90_000
+#: BT.709 primaries, transfer and matrix; MPEG range. The numbers of ITU-T H.273 and of FFmpeg.
+_BT709, _LIMITED = 1, 1
+#: Pixels per second that one thread encodes several times faster than they come. More threads only cost more then:
+#: a tenth of the CPU with x264, with libvpx (whose threads wait by spinning) half as much again.
+_ONE_THREAD = 1280 * 720 * 30
+_MOST_THREADS = 8
+
+
+class VideoEncoder:
+    """Encodes one picture per tick of `encoding.framerate`. Frames are yuv420p of the encoding's size, BT.709 limited.
+
+    `threads` 0 leaves their number to the size of the pictures and the cores of this process. `low_latency` gives every frame at once; without it frames come out
+    as late as `delay` says. `buffer_seconds` is how long the rate control may be off its bit rate: the length of
+    segments where there are some. `hardware` encodes H.264 on an NVIDIA card.
+    """
+
+    def __init__(
+        self,
+        encoding: VideoEncoding,
+        *,
+        quality: Quality = Quality.STANDARD,
+        threads: int = 0,
+        hardware: bool = False,
+        low_latency: bool = False,
+        buffer_seconds: float = RATE_BUFFER,
+    ) -> None:
+        """Open the encoder. Raises EgressError when it refuses the encoding, or when there is no such hardware."""
+        self.encoding = encoding
+        self.codec: Codec = encoding.codec.codec
+        self._size = encoding.width, encoding.height
+        self._time_base = Fraction(1, encoding.framerate)
+        # SVT-AV1 puts its settings on stderr otherwise.
+        os.environ.setdefault("SVT_LOG", "1")
+        threads = threads or _threads(encoding, quality)
+        gop = round(encoding.key_frame_interval * encoding.framerate) or DEFAULT_GOP
+        rate = Rate(buffer_seconds, gop)
+        self._context = _open(
+            encoding,
+            threads,
+            options_for(encoding, quality, rate=rate, threads=threads, low_latency=low_latency, hardware=hardware),
+            hardware=hardware,
+        )
+        self._taken = self._given = 0
+
+    @property
+    def delay(self) -> int:
+        """Frames that are inside the encoder now."""
+        return self._taken - self._given
+
+    def encode(self, frame: av.VideoFrame, tick: int, *, keyframe: bool = False) -> list[EncodedFrame]:
+        """Encode the picture of tick `tick` (above the last one); give what is ready. The picture is copied.
+
+        `keyframe` makes decoding, and a segment, able to begin here.
+        """
+        frame.pts = tick
+        frame.time_base = self._time_base
+        frame.pict_type = PictureType.I if keyframe else PictureType.NONE
+        frame.colorspace = frame.color_primaries = frame.color_trc = _BT709
+        frame.color_range = _LIMITED
+        self._taken += 1
+        return self._frames(self._context.encode(frame))
+
+    def flush(self) -> list[EncodedFrame]:
+        """Give what is still inside. Nothing can follow."""
+        return self._frames(self._context.encode(None))
+
+    def _frames(self, packets: Iterable[av.Packet[av.VideoStream]]) -> list[EncodedFrame]:
+        frames: list[EncodedFrame] = []
+        for packet in packets:
+            assert packet.pts is not None
+            self._given += 1
+            frames.append(
+                EncodedFrame(
+                    self.codec,
+                    _payload(self.codec, bytes(packet)),
+                    round(packet.pts * VIDEO_CLOCK / self.encoding.framerate),
+                    Monotonic(0.0),
+                    packet.is_keyframe,
+                    self._size if packet.is_keyframe else None,
+                )
+            )
+        return frames
+
+
+def _threads(encoding: VideoEncoding, quality: Quality) -> int:
+    """As many as the pictures need, where nobody says a number."""
+    work = encoding.width * encoding.height * encoding.framerate
+    if work <= _ONE_THREAD and quality is not Quality.HIGH and encoding.codec in (VideoCodec.H264, VideoCodec.VP8):
+        return 1
+    return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+
+
+def _open(encoding: VideoEncoding, threads: int, options: dict[str, str], *, hardware: bool) -> av.VideoCodecContext:
+    hardware = hardware and encoding.codec is VideoCodec.H264
+    name = NVENC if hardware else ENCODERS[encoding.codec]
+    context = av.CodecContext.create(name, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height = encoding.width, encoding.height
+    context.pix_fmt = "yuv420p"
+    context.time_base = Fraction(1, encoding.framerate)
+    context.framerate = Fraction(encoding.framerate)
+    context.sample_aspect_ratio = Fraction(1)
+    context.bit_rate = encoding.bitrate * 1000
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    context.color_range = _LIMITED
+    context.thread_count = threads
+    context.options = options
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError) as error:
+        if hardware:
+            raise EgressError(
+                f"H.264 cannot be encoded by an NVIDIA card here: {_reason(error)}",
+                remedy="Give this machine a card and its driver (libnvidia-encode), or turn hardware encoding off",
+                field="hardware",
+                code=Code.FAILED_PRECONDITION,
+                fault=Fault.SERVER,
+            ) from error
+        raise EgressError(
+            f"The {encoding.codec.codec.label} encoder refuses {encoding.width}x{encoding.height} at "
+            f"{encoding.framerate} fps and {encoding.bitrate} kbit/s: {_reason(error)}",
+            remedy="Choose another size, frame rate or bit rate",
+            field="video_bitrate",
+            code=Code.INVALID_ARGUMENT,
+        ) from error
+    return context
+
+
+def _reason(error: Exception) -> str:
+    """FFmpeg's errors repeat all options."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _payload(codec: Codec, data: bytes) -> bytes:
+    """The packet in the form that EncodedFrame describes."""
+    if codec is Codec.H264:
+        return b"".join(START_CODE + nal for nal in split_annexb(data))
+    if codec is Codec.AV1:
+        return b"".join(obu.sized() for obu in split_obus(data) if obu.type != ObuType.TEMPORAL_DELIMITER)
+    return data
