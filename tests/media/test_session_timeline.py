@@ -278,6 +278,16 @@ def test_drift_during_a_long_mute_is_known_from_the_other_track() -> None:
     assert video.placed[-1][0] > 695.0
 
 
+def test_the_fastest_track_does_not_hold_the_others_back_while_it_is_muted() -> None:
+    ann = Publisher("ann", ppm=-200.0)
+    audio, video = mic(ann, interval=0.1, transit=0.02, mutes=((60.0, 660.0),)), camera(ann, interval=0.1, transit=0.03)
+    Call(audio, video, round_every=0.1).run(700.0)
+    drift = 200e-6 * 650.0
+    assert worst(video.errors(600.0, 660.0)) < 0.033 < drift
+    assert apart(audio, video, 660.0) < 0.015
+    assert apart(audio, video, 665.0) < 0.005
+
+
 def test_an_error_of_sound_is_corrected_at_once_in_silence() -> None:
     """Live: the sound began 0.25 s late, which only a pause can hide."""
     ann = Publisher("ann")
@@ -348,6 +358,13 @@ def test_a_publisher_whose_wall_clock_is_set_stays_where_it_is(step: float) -> N
     Call(audio, video).run(90.0)
     assert apart(audio, video) < 0.005
     assert worst(audio.errors()) < 0.005
+
+
+def test_reports_of_two_tracks_that_step_one_after_the_other_do_not_part_them() -> None:
+    ann = Publisher("ann", step_at=30.0, step=0.3)
+    audio, video = mic(ann), camera(ann, first_report=4.0)
+    Call(audio, video).run(90.0)
+    assert apart(audio, video) < 0.005
 
 
 def test_a_publisher_who_leaves_and_comes_back_begins_anew() -> None:
