@@ -45,10 +45,6 @@ def frames_of(person: int, codec: Codec, size: tuple[int, int], seconds: int) ->
     ]
 
 
-def room(people: int, layout: str) -> Arranger:
-    return Arranger(Layout.parse(layout), SIZE)
-
-
 def compose(streams: list[list[EncodedFrame]], seconds: int, layout: str, size: tuple[int, int]) -> float:
     """CPU seconds of decoding and composing all of it."""
     scene = Scene(

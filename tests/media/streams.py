@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -75,7 +74,3 @@ def number_of(picture: av.VideoFrame | None) -> int | None:
     """The frame number in a picture; None without a readable one."""
     found = stamp_of(picture)
     return None if found is None else found.number
-
-
-def later(frames: Iterable[EncodedFrame], ticks: int) -> list[EncodedFrame]:
-    return [replace(frame, timestamp=frame.timestamp + ticks) for frame in frames]

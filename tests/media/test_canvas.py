@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pyegress.codecs import Codec
+from pyegress.demo.stamp import Stamp, read_stamp
 from pyegress.layouts.arrangement import Arrangement, Tile
 from pyegress.layouts.colour import BLACK, SPEAKING_BLUE, WHITE, Colour, personal_colour
 from pyegress.layouts.geometry import Size
 from pyegress.layouts.person_glyph import glyph_spans
 from pyegress.media.canvas import Canvas
 from pyegress.media.planes import planes_of
+from pyegress.media.video_track import VideoTrack
 from tests.layouts.scenes import HD, START, arrange, arranger, camera, cameras, person, scene, screen, tile
 from tests.media.pictures import marked, pixel, pixel_of, same, snapshot, still
+from tests.media.streams import FPS, stream
 
 pytestmark = pytest.mark.media
 
@@ -318,6 +322,20 @@ def test_tiles_that_overlap_are_drawn_in_order() -> None:
     assert (pixel(frame, 100, 100)[0], pixel(frame, 1000, 100)[0]) == (80, 200)
 
 
+@pytest.mark.parametrize("source", [(1, 1), (51, 35), (1279, 719), (9, 1), (3, 400)], ids=str)
+@pytest.mark.parametrize("layout", ["grid", "speaker", "single-speaker"])
+def test_pictures_of_odd_sizes_and_colours_are_drawn(source: tuple[int, int], layout: str) -> None:
+    picture = still(*source, (120, 128, 128))
+    picture.colorspace = 2
+    for track in (camera("C0"), camera("C0", size=Size(360, 640)), screen("C0")):
+        for count in (1, 2):
+            arrangement = arrange(layout, person(0, track), *cameras(count)[1:])
+            frame = compose(arrangement, {"C0": picture, "C1": still(64, 48, (20, 128, 128))})
+            rect = tile(arrangement, "C0").rect
+            middle = pixel(frame, rect.x + rect.width // 2, rect.y + rect.height // 2)
+            assert abs(middle[0] - 120) <= 1
+
+
 def test_a_canvas_is_even_and_takes_arrangements_of_its_size() -> None:
     with pytest.raises(ValueError, match="not even"):
         Canvas(Size(1279, 719))
@@ -333,3 +351,22 @@ def test_a_tiny_canvas_is_drawn_too() -> None:
         )
         frame = compose(arrangement, {"C0": still(640, 360)})
         assert (frame.width, frame.height) == (width, height)
+
+
+@pytest.mark.parametrize("codec", [Codec.VP8, Codec.H264, Codec.AV1], ids=lambda codec: codec.name)
+def test_streams_come_through_with_every_frame_in_its_tile(codec: Codec) -> None:
+    size, people = Size(640, 360), (1, 2, 3)
+    arrangement, canvas = arrange("grid", *cameras(3), size=size), Canvas(size)
+    tracks = {f"C{number}": VideoTrack(1 / FPS) for number in range(3)}
+    for index, track in enumerate(tracks.values()):
+        for number, frame in enumerate(stream(codec, size=(320, 180), participant=people[index])):
+            track.push(frame, number / FPS + 0.004 * index)
+    for tick in range(FPS):
+        changed = {sid for sid, track in tracks.items() if track.advance(tick / FPS)}
+        assert len(changed) == 3
+        pictures = {sid: track.picture for sid, track in tracks.items()}
+        luma = planes_of(canvas.compose(arrangement, pictures, changed, tick / FPS)).luma
+        for index, one in enumerate(arrangement.tiles):
+            rect = one.rect
+            stamp = read_stamp(luma, (rect.x, rect.y, rect.width, rect.height))
+            assert stamp == Stamp(tick, people[index])

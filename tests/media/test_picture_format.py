@@ -92,6 +92,17 @@ def test_sizes_and_tags_may_change_from_one_picture_to_the_next() -> None:
         assert near(pixel(drawn, 31, 31), pixel_of(colour)), (matrix, size)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (51, 35), (9, 1), (1279, 719), (2, 200)], ids=str)
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+def test_pictures_of_any_size_are_drawn(size: tuple[int, int], full: bool) -> None:
+    colour = Colour(220, 30, 40)
+    picture = tagged(*size, ycbcr(colour, _MATRICES[6], full=full), _UNTAGGED, full=full)
+    for wanted in ((2, 2), (64, 48), (1280, 720)):
+        drawn = PictureFormat().draw(picture, *wanted)
+        assert near(pixel(drawn, 0, 0), pixel_of(colour))
+        assert near(pixel(drawn, wanted[0] - 1, wanted[1] - 1), pixel_of(colour))
+
+
 def test_the_tags_are_read_as_they_are() -> None:
     assert colours_of(tagged(8, 8, (16, 128, 128), 1)).drawn
     assert not colours_of(tagged(8, 8, (16, 128, 128), 1, full=True)).drawn
