@@ -167,6 +167,7 @@ class VideoEncoding:
     key_frame_interval: float = 0.0
     scene_cuts: bool = True
     constant_bitrate: bool = False
+    quality: Quality = Quality.STANDARD
 
 
 @dataclass(frozen=True, slots=True)

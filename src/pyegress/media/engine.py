@@ -1,0 +1,446 @@
+"""The media thread of a composition: encoded frames of many tracks in, one encoded picture and one sound out.
+
+The event loop posts what arrives and what changes; everything from decoding to mixing happens here, in one thread. The
+output is rendered some time behind the present (`Playout`), video and sound each up to the same moment. Pictures go
+to the encoder's own thread; when that cannot follow, pictures are left out evenly and counted, sound never is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyegress.clock import Monotonic, Wall, monotonic
+from pyegress.codecs import Codec, Kind
+from pyegress.layouts.geometry import Size
+from pyegress.media.audio_encoder import AudioEncoder
+from pyegress.media.audio_track import AudioTrack
+from pyegress.media.canvas import Canvas
+from pyegress.media.director import Director
+from pyegress.media.encoder_thread import EncoderThread
+from pyegress.media.mixer import Mixer
+from pyegress.media.playout import Playout
+from pyegress.media.session_timeline import SessionTimeline
+from pyegress.media.thinning import Thinning
+from pyegress.media.video_encoder import VideoEncoder
+from pyegress.media.video_track import VideoTrack
+from pyegress.plan.encodings import AudioEncoding, VideoEncoding
+from pyegress.plan.sources import Channel
+from pyegress.rtp.frame import EncodedFrame
+
+logger = logging.getLogger(__name__)
+
+#: The mix is made at this rate, Hz.
+MIX_RATE = 48_000
+#: Sound is rendered in blocks of this many samples (20 ms).
+BLOCK = 960
+#: Seconds between rounds while only sound is rendered: a wake-up costs more than what it does.
+_SOUND_ROUND = 0.1
+#: Pictures rendered before the inbox is looked at again, when there is much to catch up.
+_TICKS_PER_ROUND = 8
+#: In time without anybody in the room, pictures come this many seconds apart.
+_GAP_STEP = 1.0
+
+
+#: Frames are handed to their tracks this long before they are due: a lost packet is repaired from the one behind it.
+_AHEAD = 0.15
+#: How long a picture is taken to last when nothing follows, seconds.
+_PICTURE = 1 / 30
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A media stream of a track begins, the first or another: timestamps before and after are unrelated."""
+
+    track: str
+    publisher: str
+    codec: Codec
+    channel: Channel = Channel.BOTH
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The next frame of a track."""
+
+    track: str
+    frame: EncodedFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A sender report of a track's stream (RFC 3550 section 6.4.1)."""
+
+    track: str
+    sender_time: Wall
+    timestamp: int
+    arrival: Monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """A video track shows nothing from `at` on, until its next key frame: muted."""
+
+    track: str
+    at: Monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing more comes of a track."""
+
+    track: str
+    at: Monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nobody is there since `at`: the output stands still there."""
+
+    at: Monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Somebody is back at `at`: the time since the pause is filled."""
+
+    at: Monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    """The output ends at `end`, or (None) with the media."""
+
+    end: Monotonic | None
+
+
+Message = Begin | Frame | Report | Blank | End | Pause | Resume | _Finish
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Counters of one composition. Written by the media thread, read by anybody."""
+
+    #: Pictures and seconds of sound that were rendered.
+    pictures: int = 0
+    sound: float = 0.0
+    #: Pictures left out because the machine could not keep up.
+    dropped: int = 0
+    #: Seconds by which rendering is behind its goal.
+    lag: float = 0.0
+    #: Most of it since the beginning.
+    most_lag: float = 0.0
+
+
+@dataclass(slots=True)
+class _Video:
+    """The picture side: what it takes to get from tracks to encoded pictures."""
+
+    encoding: VideoEncoding
+    director: Director
+    canvas: Canvas
+    encoder: EncoderThread
+    tracks: dict[str, VideoTrack] = field(default_factory=dict)
+    #: Mutes and ends that the output has not come to yet, in the order of time.
+    changes: deque[Blank | End] = field(default_factory=deque)
+    tick: int = 0
+
+
+@dataclass(slots=True)
+class _Audio:
+    encoder: AudioEncoder
+    mixer: Mixer
+    begun: dict[str, Begin] = field(default_factory=dict)
+    tracks: dict[str, AudioTrack] = field(default_factory=dict)
+    sample: int = 0
+
+
+class MediaEngine:
+    """Composes the tracks of one egress. `post` from the event loop's thread, `finish` once.
+
+    `on_packet` gets encoded frames of the output in the order of their time, from threads of the engine; timestamps in
+    90 kHz for video, in the encoding's sample rate for audio. `on_failed` is called once, from such a thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        video: VideoEncoding | None,
+        audio: AudioEncoding | None,
+        director: Director | None,
+        live: bool,
+        on_packet: Callable[[Kind, EncodedFrame], None],
+        on_failed: Callable[[BaseException], None],
+        timeline: SessionTimeline | None = None,
+        clock: Callable[[], Monotonic] = monotonic,
+    ) -> None:
+        self.stats = EngineStats()
+        self._clock = clock
+        self._on_packet = on_packet
+        self._on_failed = on_failed
+        self._timeline = timeline or SessionTimeline(exact=not live)
+        self._playout = Playout(live=live)
+        self._thinning = Thinning()
+        self._inbox: deque[Message] = deque()
+        self._wake = threading.Event()
+        #: Frames that are not due yet, by track: their place may still change. With each, whether it begins a stream.
+        self._held: dict[str, deque[tuple[EncodedFrame, bool]]] = {}
+        #: Tracks whose next frame begins a stream.
+        self._first: set[str] = set()
+        self._zero: Monotonic | None = None
+        self._paused_at: Monotonic | None = None
+        #: Time without anybody in the room that is being filled: from, to.
+        self._gap = (Monotonic(0.0), Monotonic(0.0))
+        #: Tracks that have ended and not begun again.
+        self._ended: set[str] = set()
+        #: End of the newest media, on the output's clock.
+        self._media_end = Monotonic(0.0)
+        self._director, self._live = director, live
+        self._video_encoding, self._audio_encoding = video, audio
+        self._video: _Video | None = None
+        self._audio: _Audio | None = None
+        self._done: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="media", daemon=True)
+        self._thread.start()
+
+    @property
+    def zero(self) -> Monotonic | None:
+        """The moment of the output's second 0; None before rendering begins."""
+        return self._zero
+
+    @property
+    def audio_encoder(self) -> AudioEncoder | None:
+        """The encoder of the sound, once the media thread has opened it."""
+        return self._audio.encoder if self._audio is not None else None
+
+    def post(self, message: Message) -> None:
+        """Something arrived or changed. Any thread; never blocks."""
+        self._inbox.append(message)
+
+    def finish(self, end: Monotonic | None) -> Future[None]:
+        """Render what is held, up to `end` or (None) to the end of the media, and flush the encoders. Idempotent."""
+        self._inbox.append(_Finish(end))
+        self._wake.set()
+        return self._done
+
+    # -- the media thread -----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._open()
+            while (finish := self._drain()) is None:
+                rest = self._render_until(self._goal(self._clock()))
+                if rest > 0:
+                    self._wake.wait(rest)
+            self._finish(finish.end)
+            self._done.set_result(None)
+        except BaseException as error:
+            logger.exception("the media thread failed")
+            self._on_failed(error)
+            self._abandon()
+            self._done.set_exception(error)
+
+    def _open(self) -> None:
+        if self._video_encoding is not None:
+            assert self._director is not None
+            encoding = self._video_encoding
+            encoder = EncoderThread(
+                VideoEncoder(encoding, quality=encoding.quality, low_latency=self._live),
+                on_frame=lambda frame: self._on_packet(Kind.VIDEO, frame),
+            )
+            canvas = Canvas(Size(encoding.width, encoding.height))
+            self._video = _Video(encoding, self._director, canvas, encoder)
+        if self._audio_encoding is not None:
+            self._audio = _Audio(AudioEncoder(self._audio_encoding), Mixer())
+
+    def _abandon(self) -> None:
+        """After an error: end the encoder's thread, with what it has."""
+        if self._video is not None:
+            self._video.encoder.abort()
+
+    def _drain(self) -> _Finish | None:
+        inbox = self._inbox
+        while inbox:
+            match inbox.popleft():
+                case Frame() as message:
+                    self._frame(message)
+                case Report(track=track) as report:
+                    self._timeline.report(track, report.sender_time, report.timestamp, report.arrival)
+                case Begin() as begin:
+                    self._begin(begin)
+                case Blank() as blank:
+                    if self._video is not None:
+                        self._video.changes.append(blank)
+                case End() as end:
+                    self._end(end)
+                case Pause(at=at):
+                    self._paused_at = at
+                case Resume(at=at):
+                    if self._paused_at is not None:
+                        self._gap, self._paused_at = (self._paused_at, at), None
+                case _Finish() as finish:
+                    return finish
+        return None
+
+    def _begin(self, begin: Begin) -> None:
+        self._timeline.begin_stream(begin.track, begin.publisher, begin.codec)
+        self._ended.discard(begin.track)
+        self._held.setdefault(begin.track, deque())
+        self._first.add(begin.track)
+        if begin.codec.kind is Kind.VIDEO and self._video is not None:
+            if begin.track not in self._video.tracks:
+                self._video.tracks[begin.track] = VideoTrack(1 / self._video.encoding.framerate)
+        elif begin.codec.kind is Kind.AUDIO and self._audio is not None:
+            self._audio.begun[begin.track] = begin
+
+    def _end(self, end: End) -> None:
+        self._timeline.end_stream(end.track)
+        self._ended.add(end.track)
+        if self._video is not None:
+            self._video.changes.append(end)
+
+    def _frame(self, message: Frame) -> None:
+        frame, track = message.frame, message.track
+        self._timeline.arrived(track, frame.timestamp, frame.arrival)
+        first = track in self._first
+        self._first.discard(track)
+        self._held[track].append((frame, first))
+
+    def _hand_out(self, zero: Monotonic, until: float) -> None:
+        """Give the tracks the frames that lie before `until`."""
+        place = self._timeline.place
+        over = []
+        for track, held in self._held.items():
+            while held and (at := place(track, held[0][0].timestamp)) <= until:
+                frame, first = held.popleft()
+                length = frame.duration / frame.codec.clock_rate or _PICTURE
+                self._media_end = max(self._media_end, Monotonic(at + length))
+                if frame.codec.kind is Kind.VIDEO:
+                    self._push_picture(track, frame, first, at - zero)
+                elif self._audio is not None:
+                    self._push_sound(self._audio, track, frame, first, at - zero)
+            if not held and track in self._ended:
+                over.append(track)
+        for track in over:
+            del self._held[track]
+            if self._audio is not None and self._audio.tracks.pop(track, None) is not None:
+                self._audio.mixer.remove(track)
+
+    def _push_picture(self, track: str, frame: EncodedFrame, first: bool, at: float) -> None:
+        if self._video is None or (pictures := self._video.tracks.get(track)) is None:
+            return
+        if first:
+            pictures.begin_stream()
+        pictures.push(frame, at)
+
+    def _push_sound(self, audio: _Audio, track: str, frame: EncodedFrame, first: bool, at: float) -> None:
+        if first:
+            # What the former stream still has is played out.
+            audio.tracks[track] = AudioTrack(frame.codec)
+            audio.mixer.add(track, audio.tracks[track], audio.begun[track].channel)
+        audio.tracks[track].push(frame, at)
+
+    def _goal(self, now: Monotonic) -> Monotonic | None:
+        """Up to when may be rendered; None before anything may."""
+        until = self._playout.until(now, self._timeline)
+        self._zero = self._playout.zero
+        return until if until is None or self._paused_at is None else min(until, self._paused_at)
+
+    def _render_until(self, until: Monotonic | None) -> float:
+        """Render what is due. Returns the seconds until there is more to do, 0 when there is already."""
+        zero = self._zero
+        if until is None or zero is None:
+            return 1 / 30
+        seconds = until - zero
+        self._hand_out(zero, until + _AHEAD)
+        if self._audio is not None:
+            self._render_sound(int(seconds * MIX_RATE))
+        if self._video is None:
+            return _SOUND_ROUND
+        rate = self._video.encoding.framerate
+        last = int(seconds * rate)  # the tick at or before that moment
+        filling = zero + self._video.tick / rate < self._gap[1]
+        self._note_lag(0.0 if filling else (last - self._video.tick + 1) / rate)
+        for _ in range(_TICKS_PER_ROUND):
+            if self._video.tick > last:
+                return max(0.001, (self._video.tick / rate) - seconds)
+            self._render_picture(zero)
+        return 0.0
+
+    def _note_lag(self, lag: float) -> None:
+        self.stats.lag = lag
+        self.stats.most_lag = max(self.stats.most_lag, lag)
+
+    def _render_sound(self, end: int) -> None:
+        audio = self._audio
+        assert audio is not None
+        while audio.sample + BLOCK <= end:
+            self._encode_sound(audio.mixer.render(audio.sample, BLOCK))
+            audio.sample += BLOCK
+
+    def _encode_sound(self, block: NDArray[np.float32]) -> None:
+        assert self._audio is not None
+        self.stats.sound += len(block) / MIX_RATE
+        for packet in self._audio.encoder.encode(block):
+            self._on_packet(Kind.AUDIO, packet)
+
+    def _render_picture(self, zero: Monotonic) -> None:
+        video = self._video
+        assert video is not None
+        rate = video.encoding.framerate
+        tick = video.tick
+        at = Monotonic(zero + tick / rate)
+        video.tick += 1
+        if self._gap[0] < at < self._gap[1] and tick % round(_GAP_STEP * rate):
+            return
+        if not self._thinning.takes(tick, self.stats.lag):
+            self.stats.dropped = self._thinning.dropped
+            return
+        while video.changes and video.changes[0].at <= at:
+            self._change(video, video.changes.popleft())
+        changed = {sid for sid, track in video.tracks.items() if track.advance(tick / rate)}
+        pictures = {sid: track.picture for sid, track in video.tracks.items() if track.picture is not None}
+        arrangement = video.director.arrangement(at, pictures.__contains__)
+        video.encoder.submit(video.canvas.compose(arrangement, pictures, changed, tick / rate), tick)
+        self.stats.pictures += 1
+
+    def _change(self, video: _Video, change: Blank | End) -> None:
+        if isinstance(change, Blank):
+            if (track := video.tracks.get(change.track)) is not None:
+                track.blank()
+        elif change.track in self._ended:
+            video.tracks.pop(change.track, None)
+
+    def _finish(self, end: Monotonic | None) -> None:
+        """Everything that is held, at once."""
+        self._playout.flush(self._clock() if end is None else end, self._timeline)
+        self._zero = zero = self._playout.zero
+        if zero is not None:
+            self._hand_out(zero, float("inf") if end is None else end + _AHEAD)
+            last = self._media_end if end is None else end
+            if self._paused_at is not None:
+                last = min(last, self._paused_at)
+            self._render_to_end(zero, max(0.0, last - zero))
+        if self._audio is not None:
+            for packet in self._audio.encoder.flush():
+                self._on_packet(Kind.AUDIO, packet)
+        if self._video is not None:
+            self._video.encoder.close()
+
+    def _render_to_end(self, zero: Monotonic, seconds: float) -> None:
+        if self._audio is not None:
+            samples = round(seconds * MIX_RATE)
+            self._render_sound(samples)
+            if (rest := samples - self._audio.sample) > 0:
+                self._encode_sound(self._audio.mixer.render(self._audio.sample, rest))
+        if self._video is not None:
+            self._note_lag(0.0)
+            # A picture for each tick that begins before the end, at least one.
+            while self._video.tick == 0 or self._video.tick / self._video.encoding.framerate < seconds - 1e-6:
+                self._render_picture(zero)

@@ -1,0 +1,301 @@
+"""One transcoded recording: the tracks of a plan, composed and mixed, in the plan's outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import assert_never
+
+from pyegress.clock import Monotonic, Wall, monotonic, wall
+from pyegress.codecs import Codec, Kind
+from pyegress.errors import EgressError, Fault, OutputFailed
+from pyegress.layouts.geometry import Size
+from pyegress.media.engine import Begin, Blank, End, Frame, MediaEngine, Message, Pause, Report, Resume
+from pyegress.outputs.file_writer import FileResult
+from pyegress.outputs.muxer import StreamSpec
+from pyegress.plan.containers import Container
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan
+from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
+from pyegress.plan.sources import (
+    Channel,
+    MediaSource,
+    PageSource,
+    ParticipantKind,
+    RoomSource,
+    TemplateSource,
+    channel_by_mixing,
+)
+from pyegress.room.events import Participant, RoomEvent, SenderReportSeen, TrackMuted, TrackPublication
+from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.encoded_file import EncodedFile
+from pyegress.worker.feed import Feed
+from pyegress.worker.progress import RecordedFile, RecordedStream
+from pyegress.worker.stage import RoomStage, SingleStage, Stage
+
+logger = logging.getLogger(__name__)
+
+
+class Composition:
+    """A `MediaRecorder` that encodes. Methods on the event loop; none blocks."""
+
+    def __init__(self, plan: RecordingPlan, *, on_error: Callable[[EgressError], None]) -> None:
+        """Raises InvalidRequest for a layout that cannot be."""
+        self._plan = plan
+        self._on_error = on_error
+        self._stage = self._make_stage()
+        self._engine: MediaEngine | None = None
+        self._files: list[EncodedFile] = []
+        self._feeds: list[Feed] = []
+        self._tracks: dict[Feed, Participant] = {}
+        self._channels: dict[str, Channel] = {}
+        self._begun: Monotonic | None = None
+        self._utc_offset = wall() - monotonic()
+        self._room_name = plan.room_name
+        self.warnings: list[str] = []
+
+    # -- what a session asks ----------------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> bool:
+        """Whether the first media has arrived."""
+        return self._begun is not None
+
+    @property
+    def started_at(self) -> Wall | None:
+        """Second 0 of the output in UTC; before it is known, when the first media arrived."""
+        zero = self._engine.zero if self._engine is not None else None
+        at = self._begun if zero is None else zero
+        return None if at is None else self._utc(at)
+
+    @property
+    def bytes_written(self) -> int:
+        return sum(file.bytes_written for file in self._files)
+
+    def elapsed(self, now: Monotonic) -> float:
+        """Seconds since the first media."""
+        return 0.0 if self._begun is None else max(0.0, now - self._begun)
+
+    def warn(self, text: str) -> None:
+        """Something that the user should know, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    # -- what happens -----------------------------------------------------------------------------------------------
+
+    def joined(self, room_name: str, room_sid: str) -> None:
+        """Room tokens are known: outputs can be named, and encoders made ready."""
+        self._room_name = room_name
+        loop = asyncio.get_running_loop()
+        kinds = frozenset(
+            kind
+            for kind, encoding in ((Kind.VIDEO, self._plan.video), (Kind.AUDIO, self._plan.audio))
+            if encoding is not None
+        )
+        self._files = [
+            EncodedFile(
+                Path(output.path),
+                output.container or Container.MP4,
+                kinds,
+                spec_for=self._spec,
+                metadata={"title": room_name, "encoder": "pyegress"},
+                on_failed=self._on_error,
+            )
+            for output in self._plan.outputs
+            if isinstance(output, FileOutput)
+        ]
+
+        def failed(error: BaseException) -> None:
+            loop.call_soon_threadsafe(self._on_error, _translated(error))
+
+        self._engine = MediaEngine(
+            video=self._plan.video,
+            audio=self._plan.audio,
+            director=self._stage.director if self._stage is not None else None,
+            live=self._plan.live,
+            on_packet=self._packet,
+            on_failed=failed,
+        )
+
+    def feed(self, participant: Participant, track: TrackPublication) -> Feed:
+        """The feed of a track that the plan wants. Raises EgressError when it cannot be recorded."""
+        check_recordable(participant, track)
+        feed = Feed(participant, track, self, rank=len(self._feeds), now=monotonic())
+        self._feeds.append(feed)
+        self._tracks[feed] = participant
+        if feed.kind is Kind.AUDIO:
+            self._channels[feed.track_id] = self._channel(participant, feed)
+        elif self._stage is not None:
+            self._stage.added(feed, participant, monotonic())
+        return feed
+
+    def on_event(self, event: RoomEvent) -> None:
+        """Anything that happens in the room."""
+        if isinstance(event, TrackMuted) and event.track.kind is Kind.VIDEO:
+            self._post(Blank(event.track.sid, event.at))
+        if self._stage is not None:
+            self._stage.on_event(event)
+
+    def room_empty(self, at: Monotonic | None) -> None:
+        """Nobody is in the room since `at`; None: somebody is back."""
+        if not self._plan.live:
+            self._post(Resume(monotonic()) if at is None else Pause(at))
+
+    def track_over(self, feed: Feed) -> None:
+        """A track is over for good."""
+
+    def tick(self, now: Monotonic) -> None:
+        """Time passes; the media thread sees to that itself."""
+
+    async def finish(self, end: Monotonic | None) -> tuple[RecordedFile, ...]:
+        """Render what is held, up to `end` or to the end of the media, and finish every file."""
+        engine = self._engine
+        if engine is None:
+            return ()
+        zero = engine.zero or self._begun
+        if end is not None and zero is not None and self._plan.max_duration is not None:
+            end = min(end, Monotonic(zero + self._plan.max_duration))
+        try:
+            await asyncio.wrap_future(engine.finish(end))
+        except Exception as error:
+            # Said by on_failed already; what was encoded is kept.
+            logger.debug("finishing after an error: %r", error)
+        if engine.stats.dropped:
+            drawn = engine.stats.dropped + engine.stats.pictures
+            self.warn(
+                f"The machine could not keep up: {engine.stats.dropped} of {drawn} pictures were left out "
+                "(fewer pixels, fewer frames per second or quality=economy cost less)"
+            )
+        files = []
+        for file in self._files:
+            if (result := await file.finish()) is not None:
+                files.append(self._describe(file, result))
+        return tuple(files)
+
+    # -- TrackTarget ------------------------------------------------------------------------------------------------
+
+    def begin_stream(self, feed: Feed, codec: Codec) -> None:
+        channel = self._channels.get(feed.track_id, Channel.BOTH)
+        self._post(Begin(feed.track_id, self._tracks[feed].sid, codec, channel))
+
+    def frame(self, feed: Feed, frame: EncodedFrame) -> None:
+        if self._begun is None:
+            self._begun = frame.arrival
+        self._post(Frame(feed.track_id, frame))
+
+    def report(self, feed: Feed, report: SenderReportSeen) -> None:
+        self._post(Report(feed.track_id, report.sender_time, report.timestamp, report.arrival))
+
+    def end_stream(self, feed: Feed) -> None:
+        now = monotonic()
+        self._post(End(feed.track_id, now))
+        if feed.kind is Kind.VIDEO and self._stage is not None:
+            self._stage.removed(feed, now)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _post(self, message: Message) -> None:
+        if self._engine is not None:
+            self._engine.post(message)
+
+    def _packet(self, kind: Kind, packet: EncodedFrame) -> None:
+        for file in self._files:
+            file.packet(kind, packet)
+
+    def _spec(self, first: EncodedFrame) -> StreamSpec:
+        """The stream that an encoder's first packet begins."""
+        if first.codec.kind is Kind.VIDEO:
+            video = self._plan.video
+            assert video is not None
+            size = video.width, video.height
+            return StreamSpec(first.codec, size, first, bitrate=video.bitrate * 1000, bt709=True)
+        encoder = self._engine.audio_encoder if self._engine is not None else None
+        assert encoder is not None
+        return StreamSpec(
+            first.codec,
+            None,
+            first,
+            rate=encoder.rate,
+            priming=encoder.priming,
+            config=encoder.config,
+            bitrate=encoder.bitrate,
+        )
+
+    def _describe(self, file: EncodedFile, result: FileResult) -> RecordedFile:
+        streams = []
+        for stream in result.streams:
+            feeds = [feed for feed in self._feeds if feed.kind is stream.codec.kind and feed.first_arrival is not None]
+            streams.append(
+                RecordedStream(
+                    kind=stream.codec.kind.value,
+                    codec=stream.codec.label,
+                    frames=stream.frames,
+                    size=stream.size,
+                    track_ids=tuple(dict.fromkeys(feed.track_id for feed in feeds)),
+                    source=", ".join(dict.fromkeys(feed.source for feed in feeds)),
+                )
+            )
+        warnings = [result.warning] if result.warning else []
+        if file.dropped:
+            warnings.append(f"The disk was too slow: {file.dropped} packets were not written")
+        people = {feed.identity: feed.name for feed in self._feeds}
+        identity, name = next(iter(people.items())) if len(people) == 1 else ("", "")
+        started_at = self.started_at
+        assert started_at is not None
+        return RecordedFile(
+            path=result.path,
+            size=result.size,
+            duration=result.duration,
+            streams=tuple(streams),
+            identity=identity,
+            name=name,
+            started_at=started_at,
+            start=0.0,
+            end=result.duration,
+            warnings=tuple(warnings),
+        )
+
+    def _make_stage(self) -> Stage | None:
+        video, source = self._plan.video, self._plan.source
+        if video is None:
+            return None
+        size = Size(video.width, video.height)
+        match source:
+            case RoomSource(layout=layout):
+                return RoomStage(layout, size, on_warning=self.warn)
+            case MediaSource(video=selection):
+                chosen = selection
+
+                def rank(feed: Feed) -> int:
+                    wanted = chosen and chosen.rank(sid=feed.track_id, identity=feed.identity, source=feed.source)
+                    return wanted or 0
+
+                return SingleStage(size, rank=rank)
+            case ParticipantTracks() | TrackPair() | OneTrack():
+                return SingleStage(size, rank=lambda feed: 0)
+            case TemplateSource() | PageSource():
+                raise ValueError("a page is captured, not composed")
+            case _:
+                assert_never(source)
+
+    def _channel(self, participant: Participant, feed: Feed) -> Channel:
+        """Left, right or both, by the plan."""
+        source = self._plan.source
+        if isinstance(source, RoomSource):
+            return channel_by_mixing(source.mixing, agent=participant.kind == "agent", index=len(self._channels))
+        if isinstance(source, MediaSource) and source.audio is not None:
+            kind = ParticipantKind[participant.kind.upper()].value
+            return source.audio.channel(sid=feed.track_id, identity=feed.identity, kind=kind) or Channel.BOTH
+        return Channel.BOTH
+
+    def _utc(self, at: Monotonic) -> Wall:
+        return Wall(round(at + self._utc_offset, 6))
+
+
+def _translated(error: BaseException) -> EgressError:
+    if isinstance(error, EgressError):
+        return error
+    failure = OutputFailed(f"Composing failed: {error!r}", fault=Fault.OURS)
+    failure.__cause__ = error
+    return failure

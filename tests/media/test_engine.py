@@ -1,0 +1,277 @@
+"""The media thread as a whole: published packets in, what the encoders' packets show and say out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+import av
+import numpy as np
+import pytest
+
+from pyegress.clock import Monotonic, Wall, monotonic
+from pyegress.codecs import Codec, Kind
+from pyegress.demo.clips import ClipSpec, load_clip
+from pyegress.demo.content import SAMPLE_RATE, DemoSound, tone_of
+from pyegress.demo.stamp import Stamp, read_stamp
+from pyegress.layouts.geometry import Size
+from pyegress.layouts.layout import Layout
+from pyegress.media.audio_decoder import audio_decoder
+from pyegress.media.director import CandidateChanged, RoomDirector, SingleDirector
+from pyegress.media.engine import Begin, Blank, End, Frame, MediaEngine, Message, Pause, Report, Resume
+from pyegress.media.video_decoder import VideoDecoder
+from pyegress.outputs.opus import opus_ticks
+from pyegress.plan.encodings import AudioCodec, AudioEncoding, H264Profile, VideoCodec, VideoEncoding
+from pyegress.plan.sources import Channel
+from pyegress.rtp.frame import EncodedFrame
+from tests.layouts.scenes import camera, person, scene
+from tests.support.analysis import Sound, beep_onsets, luma_of
+
+pytestmark = pytest.mark.media
+
+VIDEO = VideoEncoding(VideoCodec.H264, 320, 180, 30, 800, H264Profile.MAIN)
+AUDIO = AudioEncoding(AudioCodec.OPUS, 64, SAMPLE_RATE)
+#: Publishers' clocks show this at second 0 of a test.
+NOON = 1_700_000_000.0
+DELAY = 0.02
+
+
+@dataclass
+class Output:
+    """What an engine gave, decoded."""
+
+    packets: dict[Kind, list[EncodedFrame]] = field(default_factory=lambda: {Kind.VIDEO: [], Kind.AUDIO: []})
+    errors: list[BaseException] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, kind: Kind, packet: EncodedFrame) -> None:
+        with self.lock:
+            self.packets[kind].append(packet)
+
+    def pictures(self) -> list[tuple[float, av.VideoFrame]]:
+        decoder = VideoDecoder(Codec.H264)
+        shown = []
+        for packet in self.packets[Kind.VIDEO]:
+            shown += [(packet.timestamp / 90_000, picture) for picture in decoder.decode(packet)]
+        return shown
+
+    def sound(self, side: int = 0) -> Sound:
+        decoder = audio_decoder(Codec.OPUS)
+        first = self.packets[Kind.AUDIO][0].timestamp
+        samples = np.concatenate([decoder.decode(packet.payload, 960)[:, side] for packet in self.packets[Kind.AUDIO]])
+        return Sound(samples, first / SAMPLE_RATE, ())
+
+
+@cache
+def pictures(codec: Codec = Codec.VP8, participant: int = 3, seconds: int = 4) -> tuple[EncodedFrame, ...]:
+    spec = ClipSpec(
+        name="engine",
+        participant=participant,
+        codec=codec,
+        size=(320, 180),
+        fps=30,
+        bitrate=300_000,
+        seconds=seconds,
+        gop=1,
+        phases=1,
+    )
+    frames = load_clip(spec).phases[0]
+    return tuple(
+        EncodedFrame(codec, frame.data, 90_000 + number * 3000, Monotonic(0.0), frame.keyframe, None)
+        for number, frame in enumerate(frames)
+    )
+
+
+@cache
+def beeps(participant: int = 3, seconds: int = 4) -> tuple[EncodedFrame, ...]:
+    encoder = av.CodecContext.create("libopus", "w")
+    assert isinstance(encoder, av.AudioCodecContext)
+    encoder.sample_rate, encoder.layout, encoder.format = SAMPLE_RATE, "mono", "s16"
+    encoder.open()
+    sound = DemoSound(tone_of(participant))
+    payloads: list[bytes] = []
+    for at in range(0, seconds * SAMPLE_RATE, 960):
+        # What the encoder gives belongs 6.5 ms before what it got.
+        block = av.AudioFrame.from_ndarray(sound.samples(at + 312, 960).reshape(1, -1), "s16", "mono")
+        block.sample_rate, block.pts = SAMPLE_RATE, at
+        payloads += [bytes(packet) for packet in encoder.encode(block)]
+    return tuple(
+        EncodedFrame(Codec.OPUS, payload, 48_000 + number * 960, Monotonic(0.0), duration=opus_ticks(payload))
+        for number, payload in enumerate(payloads)
+    )
+
+
+def sent(track: str, frames: Sequence[EncodedFrame], begun: float, at: float = 0.0) -> Iterator[tuple[float, Message]]:
+    """A publisher's frames from second `at` on, each `DELAY` later, and two sender reports; (when, message)."""
+    rate, zero = frames[0].codec.clock_rate, frames[0].timestamp
+    yield at, Begin(track, track.partition("-")[0], frames[0].codec)
+    for frame in frames:
+        captured = at + (frame.timestamp - zero) / rate
+        arrival = Monotonic(begun + captured + DELAY)
+        moved = EncodedFrame(
+            frame.codec, frame.payload, frame.timestamp, arrival, frame.keyframe, frame.size, frame.duration
+        )
+        yield captured, Frame(track, moved)
+    for captured in (at + 0.5, at + 1.5):
+        arrival = Monotonic(begun + captured + DELAY)
+        yield captured, Report(track, Wall(NOON + captured), zero + round((captured - at) * rate), arrival)
+
+
+def composed(
+    director: RoomDirector | SingleDirector | None,
+    messages: Sequence[tuple[float, Message]],
+    begun: Monotonic,
+    end: float | None,
+    *,
+    video: VideoEncoding | None = VIDEO,
+    audio: AudioEncoding | None = AUDIO,
+) -> Output:
+    """Everything that happened until now, at once; the output ends at second `end`."""
+    output = Output()
+    engine = MediaEngine(
+        video=video, audio=audio, director=director, live=False, on_packet=output.take, on_failed=output.errors.append
+    )
+    for _, message in sorted(messages, key=lambda entry: entry[0]):
+        engine.post(message)
+    engine.finish(None if end is None else Monotonic(begun + end)).result(60)
+    assert output.errors == []
+    return output
+
+
+def stamps(output: Output, region: tuple[float, float, float, float] | None = None) -> list[tuple[float, Stamp | None]]:
+    return [(at, read_stamp(luma_of(picture), region)) for at, picture in output.pictures()]
+
+
+def one(*sids: str) -> SingleDirector:
+    director = SingleDirector(Size(VIDEO.width, VIDEO.height))
+    for sid in sids:
+        director.change(Monotonic(0.0), CandidateChanged(sid, "ada", 0))
+    return director
+
+
+def test_every_frame_once_and_every_beep_in_its_place() -> None:
+    begun = Monotonic(monotonic() - 30.0)
+    messages = [*sent("ada-v", pictures(), begun), *sent("ada-a", beeps(), begun)]
+    output = composed(one("ada-v"), messages, begun, None)
+    seen = stamps(output)
+    assert [stamp.number for _, stamp in seen if stamp] == list(range(120))
+    assert [at for at, _ in seen] == pytest.approx([n / 30 for n in range(120)], abs=1e-4)
+    sound = output.sound()
+    assert beep_onsets(sound, tone_of(3)) == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.008)
+    assert sound.start + sound.duration == pytest.approx(4.0, abs=0.05)
+
+
+def test_late_sound_is_placed_by_its_reports() -> None:
+    """Sound that takes 150 ms longer on its way is heard with its pictures."""
+    begun = Monotonic(monotonic() - 30.0)
+    late = []
+    for at, message in sent("ada-a", beeps(), begun):
+        if isinstance(message, Frame):
+            frame = message.frame
+            arrival = Monotonic(frame.arrival + 0.15)
+            moved = EncodedFrame(frame.codec, frame.payload, frame.timestamp, arrival, True, None, frame.duration)
+            late.append((at + 0.15, Frame("ada-a", moved)))
+        else:
+            late.append((at, message))
+    output = composed(one("ada-v"), [*sent("ada-v", pictures(), begun), *late], begun, None)
+    assert [stamp.number for _, stamp in stamps(output) if stamp][:120] == list(range(120))
+    assert beep_onsets(output.sound(), tone_of(3)) == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.008)
+
+
+def test_mute_is_black_and_another_codec_goes_on() -> None:
+    begun = Monotonic(monotonic() - 30.0)
+    first = [entry for entry in sent("ada-v", pictures(), begun) if entry[0] < 2.0]
+    second = sent("ada-w", pictures(Codec.H264, 4), begun, at=5.0)
+    director = SingleDirector(Size(VIDEO.width, VIDEO.height))
+    for at, change in (
+        (0.0, CandidateChanged("ada-v", "ada", 0)),
+        (2.0, CandidateChanged("ada-v", "ada", 0, muted=True)),
+        (4.5, CandidateChanged("ada-w", "ada", 0)),
+    ):
+        director.change(Monotonic(begun + at), change)
+    messages = [
+        *first,
+        (2.0, Blank("ada-v", Monotonic(begun + 2.0))),
+        (4.5, End("ada-v", Monotonic(begun + 4.5))),
+        *second,
+    ]
+    output = composed(director, messages, begun, 9.0)
+    seen = stamps(output)
+    early = [stamp for at, stamp in seen if at < 1.9]
+    assert {stamp.participant for stamp in early if stamp} == {3}
+    assert None not in early
+    assert {stamp for at, stamp in seen if 2.1 < at < 4.9} == {None}
+    late = [stamp for at, stamp in seen if 5.1 < at < 8.9]
+    assert {stamp.participant for stamp in late if stamp} == {4}
+    assert [stamp.number for stamp in late if stamp] == list(range(late[0].number, late[0].number + len(late)))  # type: ignore[union-attr]
+    assert seen[-1][0] == pytest.approx(9.0 - DELAY, abs=0.05)
+
+
+def test_a_room_where_one_comes_late_and_nobody_is_there_for_a_while() -> None:
+    """Time stays true while nobody is there; the output ends where the last one left."""
+    begun = Monotonic(monotonic() - 60.0)
+    director = RoomDirector(Layout.parse("grid"), Size(VIDEO.width, VIDEO.height))
+    ada, bob, back = person(0, camera("ada-v")), person(1, camera("bob-v")), person(0, camera("ada-w"))
+    for at, people in ((0.0, [ada]), (2.0, [ada, bob]), (4.0, []), (10.0, [back]), (14.0, [])):
+        director.change(Monotonic(begun + at), scene(*people))
+    messages = [
+        *sent("ada-v", pictures(), begun),
+        *sent("ada-a", beeps(), begun),
+        *(entry for entry in sent("bob-v", pictures(Codec.H264, 4), begun, at=2.0) if entry[0] < 4.0),
+        *((4.0, End(track, Monotonic(begun + 4.0))) for track in ("ada-v", "ada-a", "bob-v")),
+        (4.01, Pause(Monotonic(begun + 4.0))),
+        (10.0, Resume(Monotonic(begun + 10.0))),
+        *sent("ada-w", pictures(participant=5), begun, at=10.0),
+        (14.01, Pause(Monotonic(begun + 14.0))),
+    ]
+    output = composed(director, messages, begun, 50.0)
+    whole = stamps(output)
+    assert {stamp.participant for at, stamp in whole if 0.1 < at < 1.9 and stamp} == {3}
+    assert {stamp for at, stamp in whole if 4.2 < at < 9.9} == {None}
+    assert {stamp.participant for at, stamp in whole if 10.2 < at < 13.7 and stamp} == {5}
+    assert whole[-1][0] == pytest.approx(14.0, abs=0.1)
+    sound = output.sound()
+    assert sound.duration == pytest.approx(14.0, abs=0.1)
+    assert beep_onsets(sound, tone_of(3)) == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.008)
+
+
+def test_sound_alone_on_two_sides() -> None:
+    begun = Monotonic(monotonic() - 30.0)
+
+    def to(channel: Channel, messages: Iterator[tuple[float, Message]]) -> list[tuple[float, Message]]:
+        return [
+            (at, Begin(one.track, one.publisher, one.codec, channel) if isinstance(one, Begin) else one)
+            for at, one in messages
+        ]
+
+    messages = [
+        *to(Channel.LEFT, sent("ada-a", beeps(3), begun)),
+        *to(Channel.RIGHT, sent("bob-a", beeps(4), begun, at=0.5)),
+    ]
+    output = composed(None, messages, begun, None, video=None)
+    left, right = output.sound(0), output.sound(1)
+    assert beep_onsets(left, tone_of(3)) == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.008)
+    assert beep_onsets(right, tone_of(4)) == pytest.approx([0.5, 1.5, 2.5, 3.5], abs=0.008)
+    assert beep_onsets(left, tone_of(4), least=0.02) == []
+    assert beep_onsets(right, tone_of(3), least=0.02) == []
+
+
+def test_a_stop_before_any_media() -> None:
+    output = composed(one(), [], monotonic(), 1.0)
+    assert output.packets == {Kind.VIDEO: [], Kind.AUDIO: []}
+
+
+def test_a_stop_before_any_report() -> None:
+    """What was held for sender reports is in the output."""
+    begun = Monotonic(monotonic() - 1.0)
+    messages = [
+        entry
+        for entry in (*sent("ada-v", pictures(), begun), *sent("ada-a", beeps(), begun))
+        if entry[0] < 1.0 and not isinstance(entry[1], Report)
+    ]
+    output = composed(one("ada-v"), messages, begun, 1.0)
+    numbers = [stamp.number for _, stamp in stamps(output) if stamp]
+    assert numbers[0] == 0
+    assert len(set(numbers)) >= 29
