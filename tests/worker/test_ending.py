@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pyegress.clock import Monotonic
-from pyegress.plan.copy_plan import Connection, CopyPlan
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.worker.ending import REPUBLISH_GRACE, EndPolicy
 
@@ -20,8 +19,7 @@ def at(seconds: float) -> Monotonic:
 
 
 def policy(selection: Selection, grace: float = 5.0) -> EndPolicy:
-    connection = Connection(url="ws://h", room="r", token="a.b.c")
-    return EndPolicy(CopyPlan(connection, selection, "out", grace=grace))
+    return EndPolicy(selection, grace)
 
 
 def recording(selection: Selection, *tracks: tuple[str, str], grace: float = 5.0) -> EndPolicy:

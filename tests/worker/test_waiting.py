@@ -8,6 +8,7 @@ from pyegress.plan.copy_plan import Connection, CopyPlan
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.room.events import Source
 from pyegress.worker.feed import Feed
+from pyegress.worker.terms import Terms, terms_of
 from pyegress.worker.waiting import describe_participant, describe_room, missing_error, waiting_text
 from tests.worker.playing import Files, at, participant, publication
 
@@ -17,8 +18,8 @@ MIC = publication("TR_A", Codec.OPUS, Source.MICROPHONE, muted=True)
 CAMERA = publication("TR_V", Codec.VP8)
 
 
-def plan(selection: Selection) -> CopyPlan:
-    return CopyPlan(Connection(url="ws://h", room="standup", token="a.b.c"), selection, "out")
+def plan(selection: Selection) -> Terms:
+    return terms_of(CopyPlan(Connection(url="ws://h", room="standup", token="a.b.c"), selection, "out"))
 
 
 @pytest.fixture

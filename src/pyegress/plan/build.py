@@ -80,6 +80,7 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         max_file_size=service.limits.file_size or None if outputs.file else None,
         waits=service.waits,
         retry_count=start.retry_count,
+        overwrite=service.overwrite,
     )
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 
 from pyegress.clock import Wall
 from pyegress.plan.containers import Container
-from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_WAIT, Connection
+from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
 from pyegress.plan.output_names import Naming, SegmentNames
 from pyegress.plan.sources import PageSource, Source, TemplateSource
@@ -129,11 +129,17 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long an egress waits, in seconds; None without limit. `grace` is how long a participant may be away."""
+    """How long an egress waits, in seconds; None without limit.
+
+    `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again; `room` is for
+    a room that does not exist yet.
+    """
 
     tracks: float | None = DEFAULT_WAIT
     participant: float | None = None
     grace: float = DEFAULT_GRACE
+    reconnect: float = DEFAULT_RECONNECT_WINDOW
+    room: float | None = DEFAULT_WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,8 @@ class Service:
     `template_base` "" draws the default layouts natively, a URL has that page draw them. `webm_codec` is encoded when
     a WebM file is asked for without a codec: requests have no name for VP9 and AV1. With `any_extension` the name of
     a file decides its container whatever it is (`.mov`, `.m4a`, `.ogg`), as in the foreground; without, an API
-    client's `.mp4` and `.ogg` follow what is recorded, and only `.webm`, `.wav` and `.flac` decide.
+    client's `.mp4` and `.ogg` follow what is recorded, and only `.webm`, `.wav` and `.flac` decide. Without `overwrite`
+    a local file that exists is kept, and its name refused.
     """
 
     ws_url: str = ""
@@ -155,6 +162,7 @@ class Service:
     waits: Waits = Waits()
     webm_codec: VideoCodec = VideoCodec.VP8
     any_extension: bool = False
+    overwrite: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +214,7 @@ class RecordingPlan:
     max_file_size: int | None = None
     waits: Waits = Waits()
     retry_count: int = 0
+    overwrite: bool = True
 
     @property
     def needs_browser(self) -> bool:

@@ -31,6 +31,8 @@ from pyegress.room.events import Participant, RoomEvent, SenderReportSeen, Track
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.encoded_file import EncodedFile
 from pyegress.worker.feed import Feed
+from pyegress.worker.media_recorder import recordable
+from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import RecordedFile, RecordedStream
 from pyegress.worker.stage import RoomStage, SingleStage, Stage
 
@@ -52,7 +54,6 @@ class Composition:
         self._channels: dict[str, Channel] = {}
         self._begun: Monotonic | None = None
         self._utc_offset = wall() - monotonic()
-        self._room_name = plan.room_name
         self.warnings: list[str] = []
 
     # -- what a session asks ----------------------------------------------------------------------------------------
@@ -84,9 +85,13 @@ class Composition:
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
+    def check_output(self) -> None:
+        """Find out before joining what would fail later: no folder, no permission, a name that is taken."""
+        check_files(self._plan)
+
     def joined(self, room_name: str, room_sid: str) -> None:
         """Room tokens are known: outputs can be named, and encoders made ready."""
-        self._room_name = room_name
+        self._plan = named_files(self._plan, room_name, room_sid)
         loop = asyncio.get_running_loop()
         kinds = frozenset(
             kind
@@ -120,7 +125,7 @@ class Composition:
 
     def feed(self, participant: Participant, track: TrackPublication) -> Feed:
         """The feed of a track that the plan wants. Raises EgressError when it cannot be recorded."""
-        check_recordable(participant, track)
+        recordable(participant, track)
         feed = Feed(participant, track, self, rank=len(self._feeds), now=monotonic())
         self._feeds.append(feed)
         self._tracks[feed] = participant

@@ -1,23 +1,23 @@
-"""Joining the room of a plan: waits until it exists, and never brings back one that is gone."""
+"""Joining the room of a recording: waits until it exists, and never brings back one that is gone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from pyegress.errors import Code, InvalidRequest, Unauthenticated
-from pyegress.plan.copy_plan import CopyPlan
 from pyegress.room.directory import await_room, room_returns
 from pyegress.room.options import RoomOptions
 from pyegress.room.room import Room
 from pyegress.room.token import token_claims
+from pyegress.worker.terms import Terms
 
 
-async def join_room(plan: CopyPlan, *, on_waiting: Callable[[str], None]) -> Room:
+async def join_room(terms: Terms, *, on_waiting: Callable[[str], None]) -> Room:
     """The room, joined. `on_waiting` is told what is waited for. Raises EgressError.
 
     With a token alone the server's rooms cannot be listed: then joining may create the room.
     """
-    connection = plan.connection
+    connection = terms.connection
     if connection.token:
         _check_token(connection.token, connection.room)
     url, key, secret = connection.url, connection.api_key, connection.api_secret
@@ -29,7 +29,7 @@ async def join_room(plan: CopyPlan, *, on_waiting: Callable[[str], None]) -> Roo
 
     can_list = bool(secret) and not connection.token
     if can_list:
-        await await_room(url, key, secret, connection.room, limit=plan.wait, on_waiting=on_waiting)
+        await await_room(url, key, secret, connection.room, limit=terms.wait_room, on_waiting=on_waiting)
     room = await Room.connect(
         RoomOptions(
             url=url,
@@ -37,8 +37,8 @@ async def join_room(plan: CopyPlan, *, on_waiting: Callable[[str], None]) -> Roo
             api_key=key,
             api_secret=secret,
             token=connection.token,
-            latency=plan.latency,
-            reconnect_window=plan.reconnect_window,
+            latency=terms.latency,
+            reconnect_window=terms.reconnect_window,
             room_is_there=is_there if can_list else None,
         )
     )

@@ -51,7 +51,7 @@ class OutputPaths:
         folder = Path(output) if plan.many_files or output.endswith("/") else Path(output or ".").parent
         if "{" in str(folder):
             return
-        _check_folder(folder)
+        check_folder(folder)
         if plan.many_files:
             self._check_unused(folder)
         elif output and not output.endswith("/") and "{" not in output:
@@ -119,15 +119,20 @@ class OutputPaths:
 
     def _check_free(self, path: Path) -> None:
         if not self._plan.overwrite and path.exists() and not self._is_ours(path):
-            raise OutputFailed(
-                f"{path} exists already",
-                field="output",
-                code=Code.ALREADY_EXISTS,
-                remedy="Choose another name, or say that it may be replaced (--overwrite)",
-            )
+            raise taken(path)
 
 
-def _check_folder(folder: Path) -> None:
+def taken(path: Path) -> OutputFailed:
+    """A file of this name exists, and was not to be replaced."""
+    return OutputFailed(
+        f"{path} exists already",
+        field="output",
+        code=Code.ALREADY_EXISTS,
+        remedy="Choose another name, or say that it may be replaced (--overwrite)",
+    )
+
+
+def check_folder(folder: Path) -> None:
     """The folder is there or can be made, and we may write into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

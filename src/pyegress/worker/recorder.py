@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from pyegress.clock import Monotonic, Wall, monotonic, wall
-from pyegress.codecs import Codec
-from pyegress.errors import Code, EgressError, InvalidRequest
+from pyegress.errors import EgressError
 from pyegress.media.timeline import PLAUSIBLE
 from pyegress.plan.copy_plan import CopyPlan
-from pyegress.room.events import Participant, TrackPublication
+from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.copy_file import CopyFile
 from pyegress.worker.feed import Feed
+from pyegress.worker.media_recorder import recordable
 from pyegress.worker.output_paths import OutputPaths, PathFor
 from pyegress.worker.parts import Parts
 from pyegress.worker.progress import RecordedFile
 
 
 class Recorder:
-    """Makes a `Feed` for each track that is recorded and finishes all files in the end."""
+    """A `MediaRecorder` of copies: makes a `Feed` for each track that is recorded and finishes all files in the end."""
 
     def __init__(self, plan: CopyPlan, *, on_error: Callable[[EgressError], None]) -> None:
         self._plan = plan
@@ -78,7 +78,7 @@ class Recorder:
 
     def feed(self, participant: Participant, track: TrackPublication) -> Feed:
         """The feed of a track that the plan wants. Raises EgressError when it cannot be recorded."""
-        codec = _recordable(participant, track)
+        codec = recordable(participant, track)
         if self._plan.many_files:
             take = 1 + sum(feed.track_id == track.sid for feed in self._feeds)
             parts = self._new_parts(self._paths.of_track(participant, track, take))
@@ -103,6 +103,12 @@ class Recorder:
         """A track is over for good: a file of its own need not stay open until the recording ends."""
         if self._plan.many_files:
             self._feeds[feed].close()
+
+    def on_event(self, event: RoomEvent) -> None:
+        """Copies care for their packets only."""
+
+    def room_empty(self, at: Monotonic | None) -> None:
+        """Copies of nothing need no end."""
 
     async def finish(self, end: Monotonic | None) -> tuple[RecordedFile, ...]:
         """Finish every file. `end`: until when sound is filled with silence; None for where the media ended."""
@@ -187,25 +193,6 @@ class Recorder:
 
     def _is_ours(self, path: Path) -> bool:
         return any(path.absolute() in parts.paths for parts in self._parts.values())
-
-
-def _recordable(participant: Participant, track: TrackPublication) -> Codec:
-    """The codec of a track that can be recorded; raises InvalidRequest for others."""
-    if track.codec is None:
-        raise InvalidRequest(
-            f"Track {track.sid} ({track.source.value} of {participant.identity!r}) has the codec "
-            f"{track.mime or 'unknown'}, which cannot be recorded",
-            field="track_id",
-            code=Code.UNIMPLEMENTED,
-            remedy=f"Publish it as one of {', '.join(codec.label for codec in Codec if codec.published)}",
-        )
-    if track.encrypted:
-        raise InvalidRequest(
-            f"Track {track.sid} ({track.source.value} of {participant.identity!r}) is end-to-end encrypted",
-            field="track_id",
-            remedy="Record where the key is, or publish without encryption",
-        )
-    return track.codec
 
 
 def _length(file: CopyFile) -> float:

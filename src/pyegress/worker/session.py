@@ -1,4 +1,4 @@
-"""One copy recording from join to finished files: wires room, files and timers; `EndPolicy` says when it is over."""
+"""One recording, copied or encoded, from join to finished files: wires room, files, timers and `EndPolicy`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError, RoomConnectionFailed
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
 from pyegress.plan.copy_plan import CopyPlan
+from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.room.events import (
     Disconnected,
     Participant,
     ParticipantJoined,
     ParticipantLeft,
+    ParticipantUpdated,
     Reconnected,
     Reconnecting,
     RoomEvent,
@@ -32,8 +34,11 @@ from pyegress.worker.ending import EndPolicy
 from pyegress.worker.feed import SILENT_AFTER, Feed
 from pyegress.worker.index_file import IndexWriter
 from pyegress.worker.joining import join_room
+from pyegress.worker.media_recorder import MediaRecorder
+from pyegress.worker.presence import Presence
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
+from pyegress.worker.terms import terms_of
 from pyegress.worker.waiting import describe_room, missing_error, waiting_text
 
 logger = logging.getLogger(__name__)
@@ -52,17 +57,22 @@ class _Stop:
 
 
 class RecordingSession:
-    """Runs one `CopyPlan`. `run` once; `stop` at any time, on the same event loop."""
+    """Runs one plan that joins a room. `run` once; `stop` at any time, on the same event loop."""
 
     def __init__(
         self,
-        plan: CopyPlan,
+        plan: CopyPlan | RecordingPlan,
         *,
+        make_recorder: Callable[[Callable[[EgressError], None]], MediaRecorder] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         seam: DatagramSeam | None = None,
     ) -> None:
-        """`on_progress` is called some times a second; `seam` impairs datagrams, for tests."""
+        """`make_recorder(on_error)` makes the files of a `RecordingPlan`; copies have their own.
+
+        `on_progress` is called some times a second; `seam` impairs datagrams, for tests.
+        """
         self.plan = plan
+        self._terms = terms_of(plan)
         self._seam = seam
         self.lifecycle = Lifecycle()
         self._on_progress = on_progress
@@ -74,19 +84,30 @@ class RecordingSession:
         self._given_up: set[Feed] = set()
         #: Feeds that were found silent and have been spoken of.
         self._silent: set[Feed] = set()
-        self._recorder = Recorder(plan, on_error=self._inbox.put_nowait)
-        self._policy = EndPolicy(plan)
+        self._recorder: MediaRecorder
+        self._index: IndexWriter | None = None
+        if isinstance(plan, CopyPlan):
+            copies = Recorder(plan, on_error=self._inbox.put_nowait)
+            self._recorder = copies
+            if plan.many_files:
+                self._index = IndexWriter(copies)
+        elif make_recorder is not None:
+            self._recorder = make_recorder(self._inbox.put_nowait)
+        else:
+            raise ValueError("who makes the files of a plan that encodes?")
+        self._policy = EndPolicy(self._terms.source, self._terms.grace)
+        self._presence = Presence()
         self._begun = monotonic()
         self._waiting_for = ""
         #: What keeps the media away, as far as we were told.
         self._hindrance = ""
         #: Why the connection was lost last.
         self._lost = ""
-        self._index = IndexWriter(self._recorder)
+        self._lost_at: Monotonic | None = None
 
     @property
     def _room_name(self) -> str:
-        return self._room.name if self._room is not None else self.plan.connection.room
+        return self._room.name if self._room is not None else self._terms.connection.room
 
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
         """Ask for an ordinary end: no more media is taken, files are finished. Idempotent."""
@@ -100,7 +121,7 @@ class RecordingSession:
         if room is not None and self.lifecycle.state is RecordingState.WAITING:
             going = [feed for feed in self._feeds.values() if not feed.ended]
             connected = room.media_state is TransportState.CONNECTED
-            waiting = waiting_text(self.plan, going, media_connected=connected)
+            waiting = waiting_text(self._terms, going, media_connected=connected)
         return Progress(
             state=self.lifecycle.state,
             elapsed=self._recorder.elapsed(now),
@@ -135,12 +156,13 @@ class RecordingSession:
         self._begun = monotonic()
         room.add_listener(self._inbox.put_nowait)
         for participant in list(room.participants.values()):
+            self._recorder.on_event(ParticipantJoined(self._begun, participant))
             self._arrived(participant)
         return await self._follow()
 
     async def _joined_or_stopped(self) -> _Stop | None:
         """Join the room, unless a stop comes first; that is returned."""
-        joining = asyncio.create_task(join_room(self.plan, on_waiting=self._say_waiting), name="join room")
+        joining = asyncio.create_task(join_room(self._terms, on_waiting=self._say_waiting), name="join room")
         stopping = asyncio.create_task(self._next_stop(), name="stop while joining")
         try:
             await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -183,10 +205,15 @@ class RecordingSession:
                 return stop
 
     def _on_event(self, event: RoomEvent) -> _Stop | None:
+        self._recorder.on_event(event)
         match event:
             case ParticipantJoined(participant=participant):
                 self._arrived(participant)
+            case ParticipantUpdated(participant=participant):
+                self._seen(participant)
             case ParticipantLeft(participant=participant):
+                if self._presence.left(participant, event.at):
+                    self._recorder.room_empty(event.at)
                 for sid in participant.tracks:
                     self._gone(sid, event.at)
                 self._policy.participant_left(participant.identity, event.at)
@@ -202,8 +229,10 @@ class RecordingSession:
             case Reconnecting(cause=cause):
                 self._policy.connection_lost()
                 self._lost = cause
+                self._lost_at = event.at
             case Reconnected():
                 self._policy.connection_back(event.at)
+                self._lost_at = None
                 for feed in self._feeds.values():
                     feed.expect_from(event.at)
             case Disconnected(error=error, reason=reason):
@@ -216,15 +245,20 @@ class RecordingSession:
 
     def _arrived(self, participant: Participant) -> None:
         self._policy.participant_there(participant.identity)
+        self._seen(participant)
         for track in participant.tracks.values():
             self._offered(participant, track)
+
+    def _seen(self, participant: Participant) -> None:
+        if self._presence.there(participant):
+            self._recorder.room_empty(None)
 
     def _offered(self, participant: Participant, track: TrackPublication) -> None:
         """A publication is there: record it if it is wanted."""
         assert self._room is not None
         source = track.source.value
         known = self._feeds.get(track.sid)
-        wanted = self.plan.selection.takes(identity=participant.identity, sid=track.sid, source=source)
+        wanted = self._terms.choice.takes(participant, track)
         if not (wanted or self._policy.replaces_lost(participant.identity, source)):
             return
         if known is not None and not known.ended:
@@ -234,7 +268,7 @@ class RecordingSession:
             self._feeds[track.sid] = feed
             feed.subscription = self._room.subscribe(track.sid, feed)
         except EgressError as error:
-            if not self._recorder.started and not self.plan.many_files:
+            if not self._recorder.started and not self._terms.follows_room:
                 raise
             self._recorder.warn(f"{source} of {participant.identity} is not recorded: {error}")
             return
@@ -260,7 +294,7 @@ class RecordingSession:
             return None
         self._gone(sid, monotonic())
         self._recorder.warn(str(error))
-        if self._recorder.started or self.plan.many_files:
+        if self._recorder.started or self._terms.follows_room:
             return self._source_over(monotonic())
         return _Stop(EndReason.FAILURE, error=error)
 
@@ -272,13 +306,21 @@ class RecordingSession:
         self._watch_silence(now)
         if self.lifecycle.state is RecordingState.WAITING and self._recorder.started:
             self._move(RecordingState.ACTIVE, "first media arrived")
-        if self.plan.many_files and self._recorder.started:
+        if self._index is not None and self._recorder.started:
             self._index.tick(now, self._room_name)
         self._report()
-        duration = self.plan.duration
-        if duration is not None and self._recorder.elapsed(now) >= duration + self.plan.latency:
-            return _Stop(EndReason.LIMIT_REACHED, "the duration is reached")
+        return self._limit_reached(now) or self._over_or_late(now)
+
+    def _over_or_late(self, now: Monotonic) -> _Stop | None:
         return self._source_over(now) or self._waited_too_long(now)
+
+    def _limit_reached(self, now: Monotonic) -> _Stop | None:
+        duration, size = self._terms.duration, self._terms.max_file_size
+        if duration is not None and self._recorder.elapsed(now) >= duration + self._terms.latency:
+            return _Stop(EndReason.LIMIT_REACHED, "the duration is reached")
+        if size is not None and self._recorder.bytes_written >= size:
+            return _Stop(EndReason.LIMIT_REACHED, "the file size is reached")
+        return None
 
     def _source_over(self, now: Monotonic) -> _Stop | None:
         over = self._policy.over(now)
@@ -286,7 +328,7 @@ class RecordingSession:
 
     def _waited_too_long(self, now: Monotonic) -> _Stop | None:
         """Nothing has arrived: the source is missing, or its media does not get through. A muted track may wait."""
-        limit = self.plan.wait
+        limit = self._terms.wait
         room = self._room
         if room is None or limit is None or self._recorder.started:
             return None
@@ -299,7 +341,7 @@ class RecordingSession:
             remedy = "Check that livekit-server runs, and that UDP from it gets through"
             return _Stop(EndReason.FAILURE, error=RoomConnectionFailed(self._lost, remedy=remedy))
         error = missing_error(
-            self.plan,
+            self._terms,
             room.name,
             room.participants,
             waiting,
@@ -341,13 +383,12 @@ class RecordingSession:
         for feed in self._feeds.values():
             feed.end()
         started = self._recorder.started
-        # A source that ended takes the file with it; a stop means that nothing more was said until now.
-        end = None if stop.reason is EndReason.SOURCE_CLOSED else now
+        end = self._end(stop, now)
         room = self._room
         name, sid = self._room_name, room.sid if room is not None else ""
         try:
             files = await self._recorder.finish(end)
-            if self.plan.many_files and started:
+            if self._index is not None and started:
                 await self._index.finish(name)
         finally:
             if room is not None:
@@ -368,6 +409,21 @@ class RecordingSession:
         self._move(result.state, stop.details or result.reason.value)
         self._report()
         return result
+
+    def _end(self, stop: _Stop, now: Monotonic) -> Monotonic | None:
+        """Where the files end; None is where their media did.
+
+        A stop means that nothing more was said until now. A source that ended takes copies with it; an encoding ends
+        when its source went away, not when that was certain, and does not go on after the last have left the room.
+        """
+        if stop.reason is EndReason.SOURCE_CLOSED:
+            if self._terms.copies:
+                return None
+            gone = self._presence.empty_since if self._terms.follows_room else self._policy.gone_at
+            return now if gone is None else gone
+        if stop.reason is EndReason.FAILURE and not self._terms.copies and self._lost_at is not None:
+            return self._lost_at
+        return now
 
     def _late_error(self) -> EgressError | None:
         """An error of the files that came while they were finished."""

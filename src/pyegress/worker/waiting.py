@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from pyegress.errors import EgressError, NotFound, RoomConnectionFailed
-from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
 from pyegress.room.events import Participant
 from pyegress.worker.feed import Feed
+from pyegress.worker.terms import Terms
 
 _SHOWN = 20
 
@@ -32,10 +32,10 @@ def describe_room(participants: Mapping[str, Participant]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def waiting_text(plan: CopyPlan, feeds: Collection[Feed], *, media_connected: bool) -> str:
+def waiting_text(terms: Terms, feeds: Collection[Feed], *, media_connected: bool) -> str:
     """What a recording that has joined waits for; `feeds` are the tracks that it asked for and that go on."""
     if not feeds:
-        return str(plan.selection)
+        return str(terms.choice)
     if not media_connected:
         return "a media path to the server"
     muted = [feed for feed in feeds if feed.is_muted]
@@ -49,7 +49,7 @@ def _listed(feeds: Collection[Feed]) -> str:
 
 
 def missing_error(
-    plan: CopyPlan,
+    terms: Terms,
     room: str,
     participants: Mapping[str, Participant],
     feeds: Collection[Feed],
@@ -75,15 +75,15 @@ def missing_error(
             what, remedy=hindrance or "Check that the publisher sends, and that UDP from the server gets through"
         )
     remedy = "Check the name; --wait sets how long to wait"
-    match plan.selection:
+    match terms.source:
         case OneTrack(track_id=sid) if sid:
             what = f"Track {sid} was not published"
         case OneTrack(identity=identity, source=source):
             what = _absence(identity, source, participants)
-        case ParticipantTracks(identity=identity):
-            what = _absence(identity, " or ".join(plan.selection.sources), participants)
-        case TrackPair():
-            what = f"No {plan.selection} was published"
+        case ParticipantTracks(identity=identity) as wanted:
+            what = _absence(identity, " or ".join(wanted.sources), participants)
+        case TrackPair() as pair:
+            what = f"No {pair} was published"
         case _:
             what = "Nobody published anything"
     message = f"{what} in room {room!r} within {waited:g} s; in the room: {seen}"

@@ -1,0 +1,192 @@
+"""Plans of encoded recordings in the foreground: their options become the request that they stand for.
+
+So a command line, a program and the service share every check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from livekit.protocol import egress as pb
+
+from pyegress.clock import Wall
+from pyegress.errors import InvalidRequest
+from pyegress.plan.build import plan_recording
+from pyegress.plan.containers import Container
+from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
+from pyegress.plan.encoding_arguments import EncodingArguments
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits, Start, Waits
+from pyegress.plan.sources import AudioMixing
+
+FileRequest = pb.RoomCompositeEgressRequest | pb.ParticipantEgressRequest | pb.TrackCompositeEgressRequest
+
+#: How texts about requests name the field; options are named on their own.
+_FIELD_NOTE = ": request has missing or invalid field:"
+#: Fields of requests by the option that sets them, where the names differ.
+_OPTIONS = {"framerate": "fps", "filepath": "output", "file_type": "output", "token or api key/secret": "room"}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What all recordings in the foreground are told. Seconds and bytes; None is without limit.
+
+    `wait` is for the room and, where it ends a recording, for its source.
+    """
+
+    connection: Connection
+    output: str
+    at: Wall
+    egress_id: str
+    duration: float | None = None
+    max_file_size: int | None = None
+    wait: float | None = DEFAULT_WAIT
+    grace: float = DEFAULT_GRACE
+    reconnect_window: float = DEFAULT_RECONNECT_WINDOW
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("duration", self.duration), ("wait", self.wait), ("max_file_size", self.max_file_size)):
+            if value is not None and not value > 0:
+                raise InvalidRequest(
+                    f"The {name.replace('_', ' ')} must be more than 0", field=name, remedy="Leave it out for no limit"
+                )
+        for name, value in (("grace", self.grace), ("reconnect_window", self.reconnect_window)):
+            if not value >= 0:
+                raise InvalidRequest(
+                    f"The {name.replace('_', ' ')} must be 0 seconds or more",
+                    field=name,
+                    remedy="Give a number of seconds",
+                )
+
+
+def plan_room(
+    session: Session,
+    encoding: EncodingArguments,
+    *,
+    layout: str = "",
+    audio_only: bool = False,
+    video_only: bool = False,
+    audio_mixing: str = "",
+) -> RecordingPlan:
+    """A RoomComposite. `audio_mixing` is a name of `AudioMixing` in any case. Raises InvalidRequest."""
+    mixing = audio_mixing.upper().replace("-", "_") or AudioMixing.DEFAULT.name
+    known = {"DEFAULT": "DEFAULT_MIXING"} | {name.name: name.name for name in AudioMixing if name.value}
+    if mixing not in known:
+        names = ", ".join(name.lower() for name in known)
+        raise InvalidRequest(
+            f"There is no audio mixing {audio_mixing!r}", field="audio_mixing", remedy=f"Use one of {names}"
+        )
+    if audio_only and video_only:
+        raise InvalidRequest(
+            "The options audio_only and video_only exclude each other", field="audio_only", remedy="Give one of them"
+        )
+    if audio_only:
+        encoding.require_none_of("video")
+        if layout:
+            raise InvalidRequest(
+                "The option layout makes no sense: no video is recorded", field="layout", remedy="Leave it out"
+            )
+    if video_only:
+        encoding.require_none_of("audio")
+        if mixing != AudioMixing.DEFAULT.name:
+            raise InvalidRequest(
+                "The option audio_mixing makes no sense: no audio is recorded",
+                field="audio_mixing",
+                remedy="Leave it out",
+            )
+    request = pb.RoomCompositeEgressRequest(
+        room_name=session.connection.room,
+        layout=layout,
+        audio_only=audio_only,
+        video_only=video_only,
+        audio_mixing=known[mixing],
+    )
+    return _planned(request, session, encoding)
+
+
+def plan_participant(
+    session: Session, encoding: EncodingArguments, *, identity: str, screen_share: bool = False
+) -> RecordingPlan:
+    """A Participant egress. Raises InvalidRequest."""
+    request = pb.ParticipantEgressRequest(
+        room_name=session.connection.room, identity=identity, screen_share=screen_share
+    )
+    return _planned(request, session, encoding)
+
+
+def plan_track_composite(
+    session: Session, encoding: EncodingArguments, *, audio_track_id: str = "", video_track_id: str = ""
+) -> RecordingPlan:
+    """A TrackComposite egress. Raises InvalidRequest."""
+    if not audio_track_id:
+        encoding.require_none_of("audio")
+    if not video_track_id:
+        encoding.require_none_of("video")
+    request = pb.TrackCompositeEgressRequest(
+        room_name=session.connection.room, audio_track_id=audio_track_id, video_track_id=video_track_id
+    )
+    return _planned(request, session, encoding)
+
+
+def _planned(
+    request: FileRequest,
+    session: Session,
+    encoding: EncodingArguments,
+) -> RecordingPlan:
+    request.file_outputs.add(filepath=session.output, disable_manifest=True)
+    if encoding.preset_number is not None:
+        request.preset = pb.EncodingOptionsPreset.Name(encoding.preset_number)  # type: ignore[assignment]
+    connection = session.connection
+    start = Start(
+        egress_id=session.egress_id,
+        at=session.at,
+        token=connection.token,
+        encoding=encoding.wish,
+    )
+    service = Service(
+        ws_url=connection.url,
+        api_key=connection.api_key,
+        api_secret=connection.api_secret,
+        any_extension=True,
+        overwrite=session.overwrite,
+        limits=SessionLimits(file=session.duration or 0.0, file_size=session.max_file_size or 0),
+        waits=Waits(
+            tracks=session.wait,
+            participant=session.wait,
+            grace=session.grace,
+            reconnect=session.reconnect_window,
+            room=session.wait,
+        ),
+    )
+    return _plan(request, start, service)
+
+
+def _plan(request: FileRequest, start: Start, service: Service) -> RecordingPlan:
+    try:
+        plan = plan_recording(request, start, service)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            error.message.partition(_FIELD_NOTE)[0],
+            field=_OPTIONS.get(error.field, error.field),
+            remedy=error.remedy,
+            code=error.code,
+        ) from None
+    _check_extension(request.file_outputs[0].filepath, plan)
+    return plan
+
+
+def _check_extension(asked: str, plan: RecordingPlan) -> None:
+    """Whoever types an extension means it: another container behind its back is no answer."""
+    named = Container.from_path(asked)
+    (output,) = plan.outputs
+    if named is None or not isinstance(output, FileOutput) or output.container is named:
+        return
+    encodings = [encoding for encoding in (plan.video, plan.audio) if encoding is not None]
+    held = " and ".join(encoding.codec.name for encoding in encodings)
+    raise InvalidRequest(
+        f"{asked} cannot hold what is to be recorded ({held})",
+        field="output",
+        remedy=f"Choose another codec or extension, for instance {output.container.extension}"
+        if output.container
+        else "Choose another extension",
+    )
