@@ -20,6 +20,8 @@ _BT601 = "smpte170m"
 _FULL_RANGE = 2
 #: 8 bit 4:2:0, limited and (deprecated, but FFmpeg's H.264 decoder gives it) full range.
 _PLAIN = frozenset({"yuv420p", "yuvj420p"})
+#: AVCOL_SPC_UNSPECIFIED and AVCOL_RANGE_UNSPECIFIED.
+_UNSPECIFIED = (2, 0)
 _TIME_BASE = Fraction(1, 90_000)
 
 
@@ -49,26 +51,31 @@ class PictureFormat:
     """Scales and converts the pictures of one track; what it is set up for is kept until they change."""
 
     def __init__(self) -> None:
-        self._shape: tuple[int, int, str, Colours] | None = None
-        self._graph: Graph | None = None
+        self._shape: tuple[int, int, str, Colours, int, int] | None = None
+        self._graph = Graph()
         self._reformatter = VideoReformatter()
 
     def draw(self, frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         """The picture in this size (even), in the format that is drawn; `frame` itself where nothing has to be done."""
         colours = colours_of(frame)
-        grows = width * height > frame.width * frame.height
         if frame.format.name not in _PLAIN:
             frame, colours = self._plain(frame, width, height, colours)
-        # Colours are converted where there are fewer pixels, but the filter takes even sizes only.
-        if grows and not colours.drawn and not (frame.width | frame.height) & 1:
-            frame, colours = self._convert(frame, colours), _DRAWN
-        if (frame.width, frame.height) != (width, height):
-            # Bicubic where pictures grow: nearer to Chrome's (SSIM .981 against .979) for a tenth more time. Bilinear
-            # where they shrink: FFmpeg widens it to a mean of what falls together, and bicubic would cost twice as
-            # much. More threads cost twice the time of one.
-            how = Interpolation.BICUBIC if grows else Interpolation.BILINEAR
-            frame = self._reformatter.reformat(frame, width, height, interpolation=how, threads=1)
-        return frame if colours.drawn else self._convert(frame, colours)
+        shape = (frame.width, frame.height, frame.format.name, colours, width, height)
+        if colours.drawn and (frame.width, frame.height) == (width, height):
+            return frame
+        if shape != self._shape:
+            self._graph, self._shape = _graph(frame, colours, width, height), shape
+        tags = frame.colorspace, frame.color_range
+        # The scale filter would convert what it sees tagged, and the colorspace filter is told.
+        frame.colorspace, frame.color_range = _UNSPECIFIED
+        frame.pts, frame.time_base = 0, _TIME_BASE
+        try:
+            self._graph.push(frame)
+            drawn = self._graph.pull()
+        finally:
+            frame.colorspace, frame.color_range = tags
+        assert isinstance(drawn, av.VideoFrame)
+        return drawn
 
     def _plain(self, frame: av.VideoFrame, width: int, height: int, colours: Colours) -> tuple[av.VideoFrame, Colours]:
         """4:2:2, 4:4:4, 10 bit, RGB: scaled and reduced to 8 bit 4:2:0. Seldom enough to be dear."""
@@ -89,28 +96,29 @@ class PictureFormat:
         )
         return plain, _DRAWN if rgb else colours
 
-    def _convert(self, frame: av.VideoFrame, colours: Colours) -> av.VideoFrame:
-        """FFmpeg's colorspace filter: a matrix multiplication at a tenth of what the scaler's detour by RGB costs."""
-        shape = (frame.width, frame.height, frame.format.name, colours)
-        if self._graph is None or shape != self._shape:
-            self._graph, self._shape = _graph(frame, colours), shape
-        frame.pts, frame.time_base = 0, _TIME_BASE
-        self._graph.push(frame)
-        converted = self._graph.pull()
-        assert isinstance(converted, av.VideoFrame)
-        return converted
 
+def _graph(frame: av.VideoFrame, colours: Colours, width: int, height: int) -> Graph:
+    """FFmpeg's filters, whose pictures come from a pool: a frame allocated for each costs as much as half the scaling.
 
-def _graph(frame: av.VideoFrame, colours: Colours) -> Graph:
+    The colorspace filter multiplies by a matrix at a tenth of what the scaler's detour by RGB costs.
+    """
     graph = Graph()
-    graph.threads = 1
+    graph.threads = 1  # more cost twice the time of one
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=_TIME_BASE)
-    matrix, extent = _FILTER_MATRIX.get(colours.matrix, _BT601), "pc" if colours.full else "tv"
-    # The same primaries and transfer on both sides: only matrix and range change, as browsers do it.
-    same = "iprimaries=bt709:primaries=bt709:itrc=bt709:trc=bt709:fast=1"
-    convert = graph.add("colorspace", f"ispace={matrix}:irange={extent}:space=bt709:range=tv:format=yuv420p:{same}")
-    sink = graph.add("buffersink")
-    source.link_to(convert)
-    convert.link_to(sink)
+    grows = width * height > frame.width * frame.height
+    steps = []
+    if (frame.width, frame.height) != (width, height):
+        # Bicubic where pictures grow: nearer to Chrome's (SSIM .981 against .979) for a tenth more time. Bilinear where
+        # they shrink: FFmpeg widens it to a mean of what falls together, and bicubic would cost twice as much.
+        steps.append(("scale", f"{width}:{height}:flags={'bicubic' if grows else 'bilinear'}"))
+    if not colours.drawn:
+        matrix, extent = _FILTER_MATRIX.get(colours.matrix, _BT601), "pc" if colours.full else "tv"
+        # The same primaries and transfer on both sides: only matrix and range change, as browsers do it.
+        same = "iprimaries=bt709:primaries=bt709:itrc=bt709:trc=bt709:fast=1"
+        convert = ("colorspace", f"ispace={matrix}:irange={extent}:space=bt709:range=tv:format=yuv420p:{same}")
+        # Where there are fewer pixels; but it takes even sizes only.
+        steps.insert(0 if grows and not (frame.width | frame.height) & 1 else len(steps), convert)
+    filters = [source, *(graph.add(name, arguments) for name, arguments in steps), graph.add("buffersink")]
+    graph.link_nodes(*filters)
     graph.configure()
     return graph
