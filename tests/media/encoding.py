@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyegress.demo.content import DemoPicture
-from pyegress.demo.stamp import read_stamp
+from pyegress.demo.stamp import Stamp, read_stamp
 from pyegress.media.audio_encoder import AudioEncoder
 from pyegress.media.video_encoder import VideoEncoder
 from pyegress.plan.encodings import AudioCodec, AudioEncoding, H264Profile, VideoCodec, VideoEncoding
@@ -66,7 +66,7 @@ def heard(path: Path, *, torn: bool = False) -> tuple[Samples, int, float]:
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         # FFmpeg counts MP3 from behind the priming, which it has cut off by then.
-        zero = float((stream.start_time or 0) * stream.time_base) if container.format.name == "mp3" else 0.0
+        zero = float((stream.start_time or 0) * (stream.time_base or 0)) if container.format.name == "mp3" else 0.0
         for frame in decoded(container, stream, torn=torn):
             if first is None:
                 first = float(frame.time or 0.0) - zero
@@ -74,7 +74,7 @@ def heard(path: Path, *, torn: bool = False) -> tuple[Samples, int, float]:
             block = frame.to_ndarray().astype(np.float32)
             if not frame.format.is_planar:
                 block = block.reshape(-1, frame.layout.nb_channels).T
-            blocks.append(block / (32768 if frame.format.name.startswith("s16") else 1))
+            blocks.append(block / np.float32(32768 if frame.format.name.startswith("s16") else 1))
     return np.concatenate(blocks, axis=1).T, rate, first or 0.0
 
 
@@ -123,12 +123,17 @@ def encode_pictures(encoder: VideoEncoder, frames: Sequence[av.VideoFrame]) -> l
     return packets + encoder.flush()
 
 
+def stamp_of(frame: av.VideoFrame) -> Stamp | None:
+    """What a decoded picture says of itself."""
+    return read_stamp(np.asarray(frame.to_ndarray(format="gray"), np.uint8))
+
+
 def stamps(path: Path) -> list[tuple[float, int]]:
     """(seconds, number in the picture) of each decoded picture of a file."""
     found = []
     with av.open(str(path)) as container:
         for frame in container.decode(container.streams.video[0]):
-            stamp = read_stamp(frame.to_ndarray(format="gray"))
+            stamp = stamp_of(frame)
             assert stamp is not None, f"no stamp in the picture at {frame.time}"
             found.append((float(frame.time or 0.0), stamp.number))
     return found

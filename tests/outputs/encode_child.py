@@ -1,4 +1,4 @@
-"""A process that encodes into a file without end, to be killed: `python -m tests.outputs.encode_child PATH VIDEO AUDIO`.
+"""A process that encodes without end, to be killed: `python -m tests.outputs.encode_child PATH VIDEO AUDIO`.
 
 VIDEO and AUDIO are names of codecs, `-` for none. Each written second is said on standard output.
 """

@@ -113,7 +113,8 @@ def test_a_finished_file_seeks_and_says_what_it_is(
         opened.seek(2_300_000)
         picture = next(opened.decode(stream))
         assert picture.time == pytest.approx(2.0, abs=0.001)
-        assert picture.colorspace == 1
+        # FFmpeg believes VP8's own header, which knows BT.601 only, more than the file's.
+        assert picture.colorspace == (5 if seen is VideoCodec.VP8 else 1)
 
 
 @each_pair

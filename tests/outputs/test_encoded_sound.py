@@ -103,7 +103,7 @@ def test_seeking_leads_to_the_right_sound(
     record(path, container, codec, rate)
     with av.open(str(path)) as opened:
         stream = opened.streams.audio[0]
-        zero = float((stream.start_time or 0) * stream.time_base) if container is Container.MP3 else 0.0
+        zero = float((stream.start_time or 0) * (stream.time_base or 0)) if container is Container.MP3 else 0.0
         opened.seek(2_500_000)
         loudest, at = 0.0, 0.0
         first = None

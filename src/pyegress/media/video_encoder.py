@@ -31,9 +31,9 @@ _MOST_THREADS = 8
 class VideoEncoder:
     """Encodes one picture per tick of `encoding.framerate`. Frames are yuv420p of the encoding's size, BT.709 limited.
 
-    `threads` 0 leaves their number to the size of the pictures and the cores of this process. `low_latency` gives every frame at once; without it frames come out
-    as late as `delay` says. `buffer_seconds` is how long the rate control may be off its bit rate: the length of
-    segments where there are some. `hardware` encodes H.264 on an NVIDIA card.
+    `threads` 0 leaves their number to the size of the pictures and the cores of this process. `low_latency` gives every
+    frame at once; without it they come out later, see `delay`. `buffer_seconds` is how long the rate control may be off
+    its bit rate: the length of segments where there are some. `hardware` encodes H.264 on an NVIDIA card.
     """
 
     def __init__(
