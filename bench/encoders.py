@@ -45,6 +45,7 @@ def _x264(name: str, preset: str, params: str = "", threads: int = 2) -> Candida
 
 
 _AV1 = {"svtav1-params": "rtc=1:pred-struct=1:rc=2:lp=2"}
+_CBR = {"minrate": str(_BITRATE), "maxrate": str(_BITRATE), "bufsize": str(2 * _BITRATE)}
 _VPX = {"deadline": "realtime", "lag-in-frames": "0", "g": "250"}
 
 CANDIDATES = (
@@ -93,6 +94,7 @@ CANDIDATES = (
     Candidate("vp9 cpu5", "libvpx-vp9", _VPX | {"cpu-used": "5", "row-mt": "1", "tile-columns": "1"}),
     Candidate("vp9 cpu7", "libvpx-vp9", _VPX | {"cpu-used": "7", "row-mt": "1", "tile-columns": "1"}),
     Candidate("vp9 cpu8", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1"}),
+    Candidate("vp9 cpu8 cbr", "libvpx-vp9", _VPX | _CBR | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1"}),
     Candidate("vp9 cpu8 t1", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1"}, 1),
     Candidate(
         "vp9 cpu8 aq3", "libvpx-vp9", _VPX | {"cpu-used": "8", "row-mt": "1", "tile-columns": "1", "aq-mode": "3"}

@@ -66,7 +66,9 @@ def options_for(
         case VideoCodec.VP9:
             tiles = min(2, max(0, (encoding.width // 256).bit_length() - 1))
             tuned = {"cpu-used": _VP9_CPU_USED[quality], "row-mt": "1", "tile-columns": str(tiles)}
-            return _rate(encoding, rate) | _VPX | tuned
+            # Its other rate controls, made for two passes, leave a quarter of the rate unused.
+            least = {"minrate": str(encoding.bitrate * 1000)}
+            return _rate(encoding, rate) | least | _VPX | tuned
         case VideoCodec.AV1:
             params = {"rtc": 1, "pred-struct": 1, "rc": 2, "scd": 0, "lp": min(threads, 6)}
             joined = ":".join(f"{name}={value}" for name, value in params.items())
