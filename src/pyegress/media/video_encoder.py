@@ -22,8 +22,7 @@ from pyegress.rtp.frame import EncodedFrame
 VIDEO_CLOCK = 90_000
 #: BT.709 primaries, transfer and matrix; MPEG range. The numbers of ITU-T H.273 and of FFmpeg.
 _BT709, _LIMITED = 1, 1
-#: Pixels per second that one thread encodes several times faster than they come. More threads only cost more then:
-#: a tenth of the CPU with x264, with libvpx (whose threads wait by spinning) half as much again.
+#: Pixels per second that one thread encodes several times faster than they come. More threads gain nothing then.
 _ONE_THREAD = 1280 * 720 * 30
 _MOST_THREADS = 8
 
