@@ -103,6 +103,7 @@ async def record_all(server: LiveKitServer, folder: Path, seconds: float, namesp
 
     def recording(name: str, url: str = "", length: float = seconds) -> pyegress.Recording:
         return pyegress.record_participant(
+            copy=True,
             room=ROOM,
             identity="ada",
             output=folder / name,
@@ -147,7 +148,7 @@ async def _cut(proxy: TcpProxy) -> None:
 
 
 def _record_inside(namespace: NetworkNamespace, server: LiveKitServer, path: Path, seconds: float) -> None:
-    command = [sys.executable, "-m", "pyegress", "record", "participant", "--room", ROOM, "--identity", "ada"]
+    command = [sys.executable, "-m", "pyegress", "record", "participant", "--copy", "--room", ROOM, "--identity", "ada"]
     keys = {"LIVEKIT_API_KEY": server.api_key, "LIVEKIT_API_SECRET": server.api_secret}
     with namespace.popen(
         [*command, "--output", str(path), "--duration", f"{seconds:g}s"],

@@ -32,6 +32,7 @@ SHORT = 2.5
 
 async def _record(server: LiveKitServer, output: Path, seconds: float) -> Path:
     async with pyegress.record_participant(
+        copy=True,
         room="bench",
         identity="ada",
         output=output,

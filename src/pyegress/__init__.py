@@ -1,6 +1,7 @@
 """LiveKit Egress in Python: records LiveKit rooms, participants and tracks.
 
-`record_track`, `record_participant`, `record_track_composite` and `record_tracks` are the API for programs that
+`record_track`, `record_participant`, `record_track_composite`, `record_tracks` and
+`record_room` are the API for programs that
 record; see `pyegress.worker.record`.
 """
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pyegress.worker.record import (
         Recording,
         record_participant,
+        record_room,
         record_track,
         record_track_composite,
         record_tracks,
@@ -29,6 +31,7 @@ __all__ = [
     "RecordingResult",
     "TrackProgress",
     "record_participant",
+    "record_room",
     "record_track",
     "record_track_composite",
     "record_tracks",

@@ -14,7 +14,7 @@ from tests.cli.command import environment
 
 pytestmark = pytest.mark.unit
 
-RECORDINGS = ("track", "participant", "track-composite", "tracks")
+RECORDINGS = ("track", "participant", "track-composite", "tracks", "room")
 COMMON = (
     *("--room", "--url", "--api-key", "--api-secret", "--token", "--duration", "--wait", "--reconnect-window"),
     *("--overwrite", "--json", "--quiet", "--verbose"),
@@ -69,6 +69,7 @@ def test_the_version() -> None:
         (["record", "track", "-o", "x", "-r", "r", "-i", "alice"], "No track was named"),
         (["record", "participant", "-o", "x", "-r", "r"], "No participant was named"),
         (["record", "track-composite", "-o", "x", "-r", "r"], "No track was named"),
+        (["record", "room", "-o", "x", "-r", "r", "--layout", "grid?frob=1"], "layout option 'frob' does not exist"),
         (["record", "tracks", "-o", "x", "-r", "r"], "No LiveKit server was named. Give --url or set LIVEKIT_URL"),
         (["record", "tracks", "-o", "x", "-r", "r", "--url", "ws://h"], "The api key and api secret is missing"),
         (["record", "tracks", "-o", "x", "--url", "ws://h"], "No room was named"),

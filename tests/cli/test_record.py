@@ -121,7 +121,7 @@ async def test_ctrl_c_on_a_terminal_finishes_a_participant_recording(
     async with (
         publisher(livekit_server, "cli-live", content=content(Codec.H264)),
         pyegress(
-            *("record", "participant", "-r", "cli-live", "-i", "ada", "-o", path),
+            *("record", "participant", "--copy", "-r", "cli-live", "-i", "ada", "-o", path),
             server=livekit_server,
             terminal=True,
         ) as command,
@@ -186,7 +186,8 @@ async def test_a_pair_by_ids_ends_when_both_are_unpublished(livekit_server: Live
     async with publisher(livekit_server, "cli-pair", content=content(Codec.VP9)) as ada:
         arguments = ("--audio-track-id", ada.sids[Source.MICROPHONE], "--video-track-id", ada.sids[Source.CAMERA])
         async with pyegress(
-            *("record", "track-composite", "-r", "cli-pair", *arguments, "-o", tmp_path / "pair"), server=livekit_server
+            *("record", "track-composite", "--copy", "-r", "cli-pair", *arguments, "-o", tmp_path / "pair"),
+            server=livekit_server,
         ) as command:
             await grown(path, 20_000, command)
             await ada.unpublish(Source.CAMERA)
@@ -241,7 +242,20 @@ async def test_the_screen_share_of_a_participant_who_comes_later(livekit_server:
     """Waits for the room, then for the participant, then for the tracks, and says so."""
     path = tmp_path / "slides.webm"
     async with pyegress(
-        *("record", "participant", "-r", "cli-later", "-i", "ada", "--screen-share", "-o", path, "--grace", "0"),
+        *(
+            "record",
+            "participant",
+            "--copy",
+            "-r",
+            "cli-later",
+            "-i",
+            "ada",
+            "--screen-share",
+            "-o",
+            path,
+            "--grace",
+            "0",
+        ),
         server=livekit_server,
     ) as command:
         await command.says("waiting for room 'cli-later'")
@@ -310,7 +324,8 @@ async def test_a_room_that_is_closed_ends_the_recording_in_order(livekit_server:
     async with (
         publisher(livekit_server, "cli-closed", content=content()),
         pyegress(
-            *("record", "participant", "-r", "cli-closed", "-i", "ada", "-o", path, "--json"), server=livekit_server
+            *("record", "participant", "--copy", "-r", "cli-closed", "-i", "ada", "-o", path, "--json"),
+            server=livekit_server,
         ) as command,
     ):
         await grown(path, 20_000, command)

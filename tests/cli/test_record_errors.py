@@ -163,8 +163,11 @@ async def test_a_room_that_does_not_exist(livekit_server: LiveKitServer, tmp_pat
         (("track", "-i", "bob", "-s", "camera"), ("Participant 'bob' not found",)),
         (("track", "-i", "ada", "-s", "screen_share"), ("Participant 'ada' published no screen_share",)),
         (("track", "--track-id", "TR_nosuchtrack"), ("Track TR_nosuchtrack was not published",)),
-        (("participant", "-i", "bob"), ("Participant 'bob' not found",)),
-        (("track-composite", "--audio-track-id", "TR_nosuchtrack"), ("No audio track TR_nosuchtrack was published",)),
+        (("participant", "--copy", "-i", "bob"), ("Participant 'bob' not found",)),
+        (
+            ("track-composite", "--copy", "--audio-track-id", "TR_nosuchtrack"),
+            ("No audio track TR_nosuchtrack was published",),
+        ),
     ],
     ids=["identity", "source", "id", "participant", "pair"],
 )
@@ -195,7 +198,7 @@ async def test_ctrl_c_while_it_waits(livekit_server: LiveKitServer, tmp_path: Pa
     async with (
         publisher(livekit_server, "cli-waits", content=content()),
         pyegress(
-            "record", "participant", "-r", room, "-i", "bob", "-o", tmp_path / "x", server=livekit_server
+            "record", "participant", "--copy", "-r", room, "-i", "bob", "-o", tmp_path / "x", server=livekit_server
         ) as command,
     ):
         await command.says("waiting for")
@@ -371,7 +374,7 @@ async def test_the_disk_runs_full(livekit_server: LiveKitServer, small_disk: Pat
     room = f"cli-full-{codec.name}"
     async with on_air(livekit_server, room, codec=codec):
         ended = await run(
-            "record", "participant", "-r", room, "-i", "ada", "-o", small_disk / "x", server=livekit_server
+            "record", "participant", "--copy", "-r", room, "-i", "ada", "-o", small_disk / "x", server=livekit_server
         )
     assert_says(ended, ExitCode.OUTPUT, "No space left on device", "Free space there or choose another disk", within=40)
     (name,) = os.listdir(small_disk)

@@ -116,4 +116,4 @@ def record(
 ) -> pyegress.Recording:
     """A recording of one participant."""
     where: dict[str, Any] = {"room": room, "identity": identity, "output": output, **access(server)}
-    return pyegress.record_participant(**(where | arguments))
+    return pyegress.record_participant(**({"copy": True} | where | arguments))

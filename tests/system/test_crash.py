@@ -77,8 +77,8 @@ async def test_killed_while_recording(
         ]
         common = ("--room", room, "--output")
         commands = {
-            "webm": ("participant", "--identity", "ada", *common, str(paths["webm"])),
-            "mp4": ("participant", "--identity", "bob", *common, str(paths["mp4"])),
+            "webm": ("participant", "--copy", "--identity", "ada", *common, str(paths["webm"])),
+            "mp4": ("participant", "--copy", "--identity", "bob", *common, str(paths["mp4"])),
             "ogg": ("track", "--identity", "ada", "--source", "microphone", *common, str(paths["ogg"])),
         }
         begun: dict[str, float] = {}

@@ -83,7 +83,19 @@ async def test_packets_dropped_by_the_kernel(
     server = new_livekit_server(bind=network_namespace.outside)
     network_namespace.impair(loss=loss, loss_out=loss)
     command = [
-        *(sys.executable, "-m", "pyegress", "record", "participant", "--json", "--room", "lossy", "--identity", "ada"),
+        *(
+            sys.executable,
+            "-m",
+            "pyegress",
+            "record",
+            "participant",
+            "--copy",
+            "--json",
+            "--room",
+            "lossy",
+            "--identity",
+            "ada",
+        ),
         *("--output", str(tmp_path / "ada.webm"), "--duration", f"{SECONDS:g}s", "--wait", "30s"),
     ]
     credentials = {

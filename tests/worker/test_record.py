@@ -39,7 +39,7 @@ async def test_watch_stop_and_read_the_result(livekit_server: LiveKitServer, tmp
     states: list[RecordingState] = []
     async with publisher(livekit_server, "api"):
         recording = pyegress.record_participant(
-            **access(livekit_server, "api"), identity="ada", output=tmp_path / "ada"
+            copy=True, **access(livekit_server, "api"), identity="ada", output=tmp_path / "ada"
         )
         async with recording:
             with pytest.raises(RuntimeError, match="not ended"):
@@ -118,7 +118,7 @@ async def test_a_stop_before_anything_came(livekit_server: LiveKitServer, tmp_pa
 async def test_an_error_does_not_raise_unless_asked(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     async with publisher(livekit_server, "api-error"):
         arguments = access(livekit_server, "api-error") | {"output": tmp_path / "x", "wait": 0.5}
-        async with pyegress.record_participant(**arguments, identity="bob") as recording:
+        async with pyegress.record_participant(copy=True, **arguments, identity="bob") as recording:
             result = await recording.wait()
     assert isinstance(result.error, NotFound)
     assert (result.state, result.reason) == (RecordingState.FAILED, EndReason.FAILURE)
@@ -142,7 +142,7 @@ async def test_a_room_that_was_deleted_while_we_were_away_is_not_brought_back(
         TcpProxy(livekit_server.bind, livekit_server.port) as proxy,
     ):
         arguments = access(livekit_server, "api-deleted") | {"url": proxy.url, "output": tmp_path / "ada.webm"}
-        async with pyegress.record_participant(**arguments, identity="ada") as recording:
+        async with pyegress.record_participant(copy=True, **arguments, identity="ada") as recording:
             await active(recording)
             proxy.refusing = True
             proxy.cut()
@@ -163,7 +163,7 @@ async def test_a_track_that_sends_nothing_is_spoken_of(
     monkeypatch.setattr("pyegress.worker.session.SILENT_AFTER", 1.0)
     async with publisher(livekit_server, "api-silent") as ada:
         arguments = access(livekit_server, "api-silent") | {"output": tmp_path / "ada"}
-        async with pyegress.record_participant(**arguments, identity="ada") as recording:
+        async with pyegress.record_participant(copy=True, **arguments, identity="ada") as recording:
             await active(recording)
             task = ada._published[Source.CAMERA].task
             task.cancel()
@@ -189,7 +189,7 @@ async def test_a_track_that_we_fail_on_does_not_take_the_others_with_it(
     monkeypatch.setattr(CopyFile, "frame", fail)
     async with publisher(livekit_server, "api-fail"):
         arguments = access(livekit_server, "api-fail") | {"output": tmp_path / "ada"}
-        async with pyegress.record_participant(**arguments, identity="ada") as recording:
+        async with pyegress.record_participant(copy=True, **arguments, identity="ada") as recording:
             await active(recording, 3.0)
             assert [track.source for track in recording.now.tracks] == ["microphone"]
     assert any("The camera of 'ada' was given up" in warning for warning in recording.result.warnings)

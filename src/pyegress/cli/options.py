@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
@@ -96,28 +96,79 @@ class Common:
         }
 
 
-def with_common_options(**defaults: str) -> Callable[[Callable[Concatenate[Common, P], None]], Callable[..., None]]:
-    """Give a command, whose first parameter takes a `Common`, an option for each of its fields.
+_ENCODING = "Encoding"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Common):
+    """What recording commands that encode are told besides."""
+
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="H264_720P_30 (default), H264_720P_60, H264_1080P_30, H264_1080P_60, or PORTRAIT_ before any.",
+            show_default=False,
+            rich_help_panel=_ENCODING,
+        ),
+    ] = ""
+    width: Annotated[int, typer.Option(help="Pixels.", show_default=False, rich_help_panel=_ENCODING)] = 0
+    height: Annotated[int, typer.Option(help="Pixels.", show_default=False, rich_help_panel=_ENCODING)] = 0
+    fps: Annotated[int, typer.Option(help="Pictures a second.", show_default=False, rich_help_panel=_ENCODING)] = 0
+    video_bitrate: Annotated[int, typer.Option(help="kbit/s.", show_default=False, rich_help_panel=_ENCODING)] = 0
+    audio_bitrate: Annotated[int, typer.Option(help="kbit/s.", show_default=False, rich_help_panel=_ENCODING)] = 0
+    video_codec: Annotated[
+        str,
+        typer.Option(
+            help="h264, h264-baseline, h264-main, h264-high, vp8, vp9 or av1.",
+            show_default=False,
+            rich_help_panel=_ENCODING,
+        ),
+    ] = ""
+    audio_codec: Annotated[
+        str, typer.Option(help="aac, opus, mp3, pcm or flac.", show_default=False, rich_help_panel=_ENCODING)
+    ] = ""
+    key_frame_interval: Annotated[
+        float, typer.Option(help="Seconds between key frames.", show_default=False, rich_help_panel=_ENCODING)
+    ] = 0.0
+    quality: Annotated[
+        str,
+        typer.Option(help="economy, standard or high: CPU for picture.", show_default=False, rich_help_panel=_ENCODING),
+    ] = ""
+
+    def encoding(self) -> dict[str, Any]:
+        """`EncodingOptions` of `pyegress.worker.record`."""
+        names = {field.name for field in fields(Encoded)} - {field.name for field in fields(Common)}
+        return {name: getattr(self, name) for name in names}
+
+
+T = TypeVar("T", bound=Common)
+
+
+def with_common_options(
+    table: type[T] = Common,  # type: ignore[assignment]
+    **defaults: str,
+) -> Callable[[Callable[Concatenate[T, P], None]], Callable[..., None]]:
+    """Give a command, whose first parameter takes a `table`, an option for each of its fields.
 
     `defaults` are those of this command where they differ from the table's.
     """
 
-    def decorate(command: Callable[Concatenate[Common, P], None]) -> Callable[..., None]:
+    def decorate(command: Callable[Concatenate[T, P], None]) -> Callable[..., None]:
         own = list(inspect.signature(command).parameters.values())[1:]
         common = [
             inspect.Parameter(
                 field.name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(field.name, field.default)
             )
-            for field in fields(Common)
+            for field in fields(table)
         ]
 
         @wraps(command)
         def run(**given: Any) -> None:
-            shared = Common(**{field.name: given.pop(field.name) for field in fields(Common)})
+            shared = table(**{field.name: given.pop(field.name) for field in fields(table)})
             command(shared, **given)  # type: ignore[call-arg]
 
         hints = {parameter.name: hint for parameter in own if (hint := _hints(command).get(parameter.name))}
-        annotations = hints | {field.name: _hints(Common)[field.name] for field in fields(Common)}
+        annotations = hints | {field.name: _hints(table)[field.name] for field in fields(table)}
         # Typer reads the signature: the command's own options first, as they say what it is about.
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [

@@ -9,7 +9,7 @@ import typer
 
 import pyegress
 from pyegress.cli import exit_codes
-from pyegress.cli.options import Common, seconds, with_common_options
+from pyegress.cli.options import Common, Encoded, seconds, with_common_options
 from pyegress.plan.copy_plan import DEFAULT_GRACE
 from pyegress.plan.selection import SOURCES
 
@@ -17,10 +17,11 @@ _CODES = "\b\nExit codes:\n" + exit_codes.table()
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Record from a LiveKit room into files, without a service and without transcoding.",
+    help="Record from a LiveKit room into files, without a service.",
     epilog=_CODES,
 )
 
+Copy = Annotated[bool, typer.Option("--copy", help="Write the packets as they were published: nothing is encoded.")]
 Output = Annotated[
     str,
     typer.Option(
@@ -62,9 +63,9 @@ def track(
 
 
 @app.command(epilog=_CODES, short_help="Record a participant's camera and microphone into one file.")
-@with_common_options(wait="0")
+@with_common_options(Encoded, wait="0")
 def participant(
-    common: Common,
+    common: Encoded,
     output: Output,
     identity: Annotated[str, typer.Option("--identity", "-i", help="The participant.", show_default=False)] = "",
     screen_share: Annotated[
@@ -73,14 +74,16 @@ def participant(
     grace: Annotated[
         str, typer.Option("--grace", metavar="TIME", help="Who is back within this time has not left.")
     ] = (f"{DEFAULT_GRACE:g}s"),
+    copy: Copy = False,
 ) -> None:
-    """Record a participant's camera and microphone into one file, as they were published.
+    """Record a participant's camera and microphone into one file: encoded (MP4), or with --copy as published.
 
     Waits for the participant and the tracks; survives mute, unpublish and republish; ends when the participant leaves.
 
     \b
     Examples:
-      pyegress record participant -r standup -i alice -o alice.webm
+      pyegress record participant -r standup -i alice -o alice.mp4
+      pyegress record participant -r standup -i alice --copy -o alice
       pyegress record participant -r standup -i alice --screen-share -o slides
     """
     _run(
@@ -89,21 +92,24 @@ def participant(
             identity=identity,
             screen_share=screen_share,
             grace=seconds(grace, "grace"),
+            copy=copy,
             **common.arguments(),
+            **common.encoding(),
         ),
         common,
     )
 
 
 @app.command(name="track-composite", epilog=_CODES, short_help="Record an audio and a video track into one file.")
-@with_common_options()
+@with_common_options(Encoded)
 def track_composite(
-    common: Common,
+    common: Encoded,
     output: Output,
     audio_track_id: Annotated[str, typer.Option("--audio-track-id", help="Audio track.", show_default=False)] = "",
     video_track_id: Annotated[str, typer.Option("--video-track-id", help="Video track.", show_default=False)] = "",
+    copy: Copy = False,
 ) -> None:
-    """Record one audio and one video track by their ids into one file, as they were published.
+    """Record one audio and one video track by their ids into one file: encoded (MP4), or with --copy as published.
 
     Ends when both are unpublished.
 
@@ -113,7 +119,12 @@ def track_composite(
     """
     _run(
         lambda: pyegress.record_track_composite(
-            output=output, audio_track_id=audio_track_id, video_track_id=video_track_id, **common.arguments()
+            output=output,
+            audio_track_id=audio_track_id,
+            video_track_id=video_track_id,
+            copy=copy,
+            **common.arguments(),
+            **common.encoding(),
         ),
         common,
     )
@@ -139,6 +150,53 @@ def tracks(
       pyegress record tracks -r standup -o standup/
     """
     _run(lambda: pyegress.record_tracks(output=output, **common.arguments()), common)
+
+
+@app.command(epilog=_CODES, short_help="Record everybody in a room into one file.")
+@with_common_options(Encoded)
+def room(
+    common: Encoded,
+    output: Output,
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            help="grid, speaker or single-speaker, each with -light too; options: names, gap, radius, speaking, "
+            'placeholders, as in "grid?names=1&gap=8".',
+            show_default=False,
+        ),
+    ] = "",
+    audio_only: Annotated[bool, typer.Option("--audio-only", help="The mix of all sound.")] = False,
+    video_only: Annotated[bool, typer.Option("--video-only", help="Pictures without sound.")] = False,
+    audio_mixing: Annotated[
+        str,
+        typer.Option(
+            "--audio-mixing", help="default, dual-channel-agent or dual-channel-alternate.", show_default=False
+        ),
+    ] = "",
+) -> None:
+    """Record everybody in a room into one file: a layout of all pictures and the mix of all sound.
+
+    Ends when the room ends.
+
+    \b
+    Examples:
+      pyegress record room -r standup -o standup.mp4
+      pyegress record room -r standup --layout "speaker?names=1" --preset H264_1080P_30 -o standup
+      pyegress record room -r standup --audio-only -o standup.mp3
+    """
+    _run(
+        lambda: pyegress.record_room(
+            output=output,
+            layout=layout,
+            audio_only=audio_only,
+            video_only=video_only,
+            audio_mixing=audio_mixing,
+            **common.arguments(),
+            **common.encoding(),
+        ),
+        common,
+    )
 
 
 def _run(make: Callable[[], pyegress.Recording], common: Common) -> None:

@@ -71,6 +71,7 @@ async def _record(
         recordings = {
             name: await stack.enter_async_context(
                 pyegress.record_participant(
+                    copy=True,
                     room=ROOM,
                     identity=name,
                     output=folder / name,

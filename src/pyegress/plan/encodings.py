@@ -63,17 +63,6 @@ class Quality(Enum):
     HIGH = "high"
 
 
-class Quality(Enum):
-    """What an encoder spends on its picture at the same bit rate. `docs/encoding.md` has the figures."""
-
-    #: Least CPU; visibly softer when much moves.
-    ECONOMY = "economy"
-    #: The picture of x264's `veryfast` at a good part of its cost.
-    STANDARD = "standard"
-    #: A better picture for about half as much again.
-    HIGH = "high"
-
-
 class H264Profile(Enum):
     """`profile_idc` by its usual name."""
 

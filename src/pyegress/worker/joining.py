@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from pyegress.errors import Code, InvalidRequest, Unauthenticated
 from pyegress.room.directory import await_room, room_returns
@@ -10,6 +12,27 @@ from pyegress.room.options import RoomOptions
 from pyegress.room.room import Room
 from pyegress.room.token import token_claims
 from pyegress.worker.terms import Terms
+
+T = TypeVar("T")
+
+
+async def join_unless(stopped: Coroutine[Any, Any, T], terms: Terms, *, on_waiting: Callable[[str], None]) -> Room | T:
+    """The room, joined; or what `stopped` gives, if that comes first. Raises EgressError."""
+    joining = asyncio.create_task(join_room(terms, on_waiting=on_waiting), name="join room")
+    stopping = asyncio.create_task(stopped, name="stop while joining")
+    room: Room | None = None
+    try:
+        await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            return stopping.result()
+        room = joining.result()
+        return room
+    finally:
+        stopping.cancel()
+        joining.cancel()
+        await asyncio.wait({stopping, joining})
+        if room is None and not joining.cancelled() and joining.exception() is None:
+            await joining.result().aclose()
 
 
 async def join_room(terms: Terms, *, on_waiting: Callable[[str], None]) -> Room:

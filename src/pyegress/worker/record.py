@@ -18,23 +18,45 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
+from pyegress.clock import wall
+from pyegress.errors import Code, EgressError, InvalidRequest
+from pyegress.layouts.layout import Layout
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
+from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.worker.progress import Progress, RecordingResult
 
 if TYPE_CHECKING:
+    from pyegress.plan.foreground import Session
+    from pyegress.plan.recording_plan import RecordingPlan
+    from pyegress.worker.media_recorder import MediaRecorder
     from pyegress.worker.session import RecordingSession
+
+
+class EncodingOptions(TypedDict, total=False):
+    """How a recording is encoded, as `EncodingArguments` explains."""
+
+    preset: str
+    width: int
+    height: int
+    fps: int
+    video_bitrate: int
+    audio_bitrate: int
+    video_codec: str
+    audio_codec: str
+    key_frame_interval: float
+    quality: str
 
 
 class Recording:
     """A recording that runs: watch it, stop it, wait for its result. Used as `async with`."""
 
-    def __init__(self, plan: CopyPlan) -> None:
+    def __init__(self, plan: CopyPlan | RecordingPlan) -> None:
         self.plan = plan
         self._session: RecordingSession | None = None
         self._stopped = False
@@ -45,7 +67,8 @@ class Recording:
         # Not before it is needed: what records is much to load, and a mistake in the arguments is answered without.
         from pyegress.worker.session import RecordingSession
 
-        self._session = RecordingSession(self.plan, on_progress=self._publish)
+        make = None if isinstance(self.plan, CopyPlan) else _composition(self.plan)
+        self._session = RecordingSession(self.plan, make_recorder=make, on_progress=self._publish)
         if self._stopped:
             self._session.stop(EndReason.STOPPED)
         self._task = asyncio.create_task(self._run(self._session), name="recording")
@@ -153,9 +176,15 @@ def record_participant(
     wait: float | None = None,
     grace: float = DEFAULT_GRACE,
     reconnect_window: float = DEFAULT_RECONNECT_WINDOW,
+    max_file_size: int | None = None,
     overwrite: bool = False,
+    copy: bool = False,
+    **encoding: Unpack[EncodingOptions],
 ) -> Recording:
-    """Record a participant's camera and microphone (or screen share and its sound) into one file, as copies.
+    """Record a participant's camera and microphone (or screen share and its sound) into one file.
+
+    Encoded, one MP4 whatever is published, or what the extension of `output` and `encoding` say. With `copy` (or the
+    preset passthrough) packets are written as they were published, as follows.
 
     Waits for the participant and the tracks, without limit unless `wait` says one; survives mute, unpublish and
     republish; ends when the participant has left and is not back within `grace` seconds. H.264 or AV1 with Opus make
@@ -163,6 +192,13 @@ def record_participant(
     """
     selection = ParticipantTracks(identity=identity, screen_share=screen_share)
     connection = _connection(room, url, api_key, api_secret, token)
+    asked = EncodingArguments(**encoding)
+    if not (copy or asked.copies):
+        from pyegress.plan.foreground import plan_participant
+
+        session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size, grace)
+        return Recording(plan_participant(session, asked, identity=identity, screen_share=screen_share))
+    _check_copies(asked, max_file_size)
     return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite, grace))
 
 
@@ -179,14 +215,25 @@ def record_track_composite(
     duration: float | None = None,
     wait: float | None = DEFAULT_WAIT,
     reconnect_window: float = DEFAULT_RECONNECT_WINDOW,
+    max_file_size: int | None = None,
     overwrite: bool = False,
+    copy: bool = False,
+    **encoding: Unpack[EncodingOptions],
 ) -> Recording:
-    """Record one audio and one video track by their ids into one file, as copies. Ends with its tracks.
+    """Record one audio and one video track by their ids into one file. Ends with its tracks.
 
-    Else as `record_track`.
+    Encoded or with `copy` as published, as `record_participant` does. Else as `record_track`.
     """
     selection = TrackPair(audio_track_id=audio_track_id, video_track_id=video_track_id)
     connection = _connection(room, url, api_key, api_secret, token)
+    asked = EncodingArguments(**encoding)
+    if not (copy or asked.copies):
+        from pyegress.plan.foreground import plan_track_composite
+
+        session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
+        plan = plan_track_composite(session, asked, audio_track_id=audio_track_id, video_track_id=video_track_id)
+        return Recording(plan)
+    _check_copies(asked, max_file_size)
     return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite))
 
 
@@ -210,6 +257,99 @@ def record_tracks(
     """
     connection = _connection(room, url, api_key, api_secret, token)
     return Recording(_plan(connection, EveryTrack(), output, duration, wait, reconnect_window, overwrite))
+
+
+def record_room(
+    *,
+    room: str,
+    output: str | os.PathLike[str],
+    layout: str = "",
+    audio_only: bool = False,
+    video_only: bool = False,
+    audio_mixing: str = "",
+    url: str = "",
+    api_key: str = "",
+    api_secret: str = "",
+    token: str = "",
+    duration: float | None = None,
+    wait: float | None = DEFAULT_WAIT,
+    reconnect_window: float = DEFAULT_RECONNECT_WINDOW,
+    max_file_size: int | None = None,
+    overwrite: bool = False,
+    **encoding: Unpack[EncodingOptions],
+) -> Recording:
+    """Record everybody in a room into one file: a layout of all pictures and the mix of all sound.
+
+    `layout` is grid, speaker or single-speaker, each with -light too and with options (`grid?names=1&gap=8`); the
+    extension of `output` decides the container, .mp4 without one (`audio_only`: .ogg). Ends when the room ends, at a
+    limit (`max_file_size` in bytes), or at `stop`. `wait` is for the room alone. Else as `record_track`.
+    """
+    Layout.parse(layout)
+    connection = _connection(room, url, api_key, api_secret, token)
+    asked = EncodingArguments(**encoding)
+    from pyegress.plan.foreground import plan_room
+
+    session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
+    kinds: dict[str, Any] = {"audio_only": audio_only, "video_only": video_only}
+    return Recording(plan_room(session, asked, layout=layout, audio_mixing=audio_mixing, **kinds))
+
+
+def _composition(plan: RecordingPlan) -> Callable[[Callable[[EgressError], None]], MediaRecorder]:
+    """Whatever encodes, loaded when a recording starts."""
+    try:
+        # Loads PyAV.
+        from pyegress.worker.composition import Composition  # type: ignore[import-not-found, unused-ignore]
+    except ModuleNotFoundError:
+        raise EgressError(
+            "Encoded recordings are not available here",
+            code=Code.UNIMPLEMENTED,
+            remedy="Record copies of the packets (--copy)",
+        ) from None
+
+    def make(on_error: Callable[[EgressError], None]) -> MediaRecorder:
+        made: MediaRecorder = Composition(plan, on_error=on_error)
+        return made
+
+    return make
+
+
+def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
+    asked.require_none_for_copies()
+    if max_file_size is not None:
+        raise InvalidRequest(
+            "The option max_file_size makes no sense for copies", field="max_file_size", remedy="Give a duration"
+        )
+
+
+def _session(
+    connection: Connection,
+    output: str | os.PathLike[str],
+    duration: float | None,
+    wait: float | None,
+    reconnect_window: float,
+    overwrite: bool,
+    max_file_size: int | None,
+    grace: float = DEFAULT_GRACE,
+) -> Session:
+    from pyegress.plan.foreground import Session
+    from pyegress.room.options import new_egress_id
+
+    path = os.fspath(output)
+    if ".." in path.split("/"):
+        # Names of requests cannot leave their folder; whoever types a path may.
+        path = os.path.abspath(path) + ("/" if path.endswith("/") else "")
+    return Session(
+        connection=connection,
+        output=path,
+        at=wall(),
+        egress_id=new_egress_id(),
+        duration=duration,
+        max_file_size=max_file_size,
+        wait=wait,
+        grace=grace,
+        reconnect_window=reconnect_window,
+        overwrite=overwrite,
+    )
 
 
 def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) -> Connection:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError, RoomConnectionFailed
@@ -33,11 +32,12 @@ from pyegress.room.transport import DatagramSeam, TransportState
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.feed import SILENT_AFTER, Feed
 from pyegress.worker.index_file import IndexWriter
-from pyegress.worker.joining import join_room
+from pyegress.worker.joining import join_unless
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.presence import Presence
-from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
+from pyegress.worker.progress import Progress, RecordingResult
 from pyegress.worker.recorder import Recorder
+from pyegress.worker.stop import Stop, end_of_media, final_state
 from pyegress.worker.terms import terms_of
 from pyegress.worker.waiting import describe_room, missing_error, waiting_text
 
@@ -45,15 +45,6 @@ logger = logging.getLogger(__name__)
 
 #: How often timers, silence and progress are looked at, seconds.
 TICK = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    """Why the recording ends."""
-
-    reason: EndReason
-    details: str = ""
-    error: EgressError | None = None
 
 
 class RecordingSession:
@@ -76,7 +67,7 @@ class RecordingSession:
         self._seam = seam
         self.lifecycle = Lifecycle()
         self._on_progress = on_progress
-        self._inbox: asyncio.Queue[RoomEvent | _Stop | EgressError] = asyncio.Queue()
+        self._inbox: asyncio.Queue[RoomEvent | Stop | EgressError] = asyncio.Queue()
         self._room: Room | None = None
         self._feeds: dict[str, Feed] = {}
         #: Feeds whose end was dealt with.
@@ -111,7 +102,7 @@ class RecordingSession:
 
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
         """Ask for an ordinary end: no more media is taken, files are finished. Idempotent."""
-        self._inbox.put_nowait(_Stop(reason, details))
+        self._inbox.put_nowait(Stop(reason, details))
 
     def progress(self) -> Progress:
         """A snapshot of now."""
@@ -137,19 +128,19 @@ class RecordingSession:
         try:
             stop = await self._record()
         except EgressError as error:
-            stop = _Stop(EndReason.FAILURE, error=error)
+            stop = Stop(EndReason.FAILURE, error=error)
         except BaseException:
-            await self._finish(_Stop(EndReason.FAILURE, "the recording program ended it"))
+            await self._finish(Stop(EndReason.FAILURE, "the recording program ended it"))
             raise
         return await self._finish(stop)
 
-    async def _record(self) -> _Stop:
+    async def _record(self) -> Stop:
         self._report()
         self._recorder.check_output()
-        if (early := await self._joined_or_stopped()) is not None:
-            return early
-        room = self._room
-        assert room is not None
+        room = await join_unless(self._next_stop(), self._terms, on_waiting=self._say_waiting)
+        if isinstance(room, Stop):
+            return room
+        self._room = room
         self._recorder.joined(room.name, room.sid)
         self._move(RecordingState.WAITING, f"joined room {room.name!r}")
         self._waiting_for = ""
@@ -160,29 +151,12 @@ class RecordingSession:
             self._arrived(participant)
         return await self._follow()
 
-    async def _joined_or_stopped(self) -> _Stop | None:
-        """Join the room, unless a stop comes first; that is returned."""
-        joining = asyncio.create_task(join_room(self._terms, on_waiting=self._say_waiting), name="join room")
-        stopping = asyncio.create_task(self._next_stop(), name="stop while joining")
-        try:
-            await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if stopping.done():
-                return stopping.result()
-            self._room = joining.result()
-            return None
-        finally:
-            stopping.cancel()
-            joining.cancel()
-            await asyncio.wait({stopping, joining})
-            if self._room is None and not joining.cancelled() and joining.exception() is None:
-                await joining.result().aclose()
-
-    async def _next_stop(self) -> _Stop:
-        while not isinstance(message := await self._inbox.get(), _Stop):
+    async def _next_stop(self) -> Stop:
+        while not isinstance(message := await self._inbox.get(), Stop):
             pass
         return message
 
-    async def _follow(self) -> _Stop:
+    async def _follow(self) -> Stop:
         """Handle events and ticks until one of them is the end."""
         loop = asyncio.get_running_loop()
         next_tick = loop.time()
@@ -195,16 +169,16 @@ class RecordingSession:
                 stop = self._tick(monotonic())
             else:
                 match message:
-                    case _Stop():
+                    case Stop():
                         stop = message
                     case EgressError():
-                        stop = _Stop(EndReason.FAILURE, error=message)
+                        stop = Stop(EndReason.FAILURE, error=message)
                     case _:
                         stop = self._on_event(message)
             if stop is not None:
                 return stop
 
-    def _on_event(self, event: RoomEvent) -> _Stop | None:
+    def _on_event(self, event: RoomEvent) -> Stop | None:
         self._recorder.on_event(event)
         match event:
             case ParticipantJoined(participant=participant):
@@ -236,12 +210,10 @@ class RecordingSession:
                 for feed in self._feeds.values():
                     feed.expect_from(event.at)
             case Disconnected(error=error, reason=reason):
-                return _Stop(EndReason.FAILURE if error else EndReason.SOURCE_CLOSED, reason.replace("_", " "), error)
+                return Stop(EndReason.FAILURE if error else EndReason.SOURCE_CLOSED, reason.replace("_", " "), error)
             case _:
                 pass
         return self._source_over(event.at)
-
-    # -- tracks ---------------------------------------------------------------------------------------------------
 
     def _arrived(self, participant: Participant) -> None:
         self._policy.participant_there(participant.identity)
@@ -284,7 +256,7 @@ class RecordingSession:
             logger.info("%s of %r ended (%s)", feed.source, feed.identity, sid)
         self._policy.track_gone(sid, now)
 
-    def _refused(self, sid: str, error: EgressError, final: bool) -> _Stop | None:
+    def _refused(self, sid: str, error: EgressError, final: bool) -> Stop | None:
         """The server does not send us a track that it announced."""
         if sid not in self._feeds:
             return None
@@ -296,11 +268,9 @@ class RecordingSession:
         self._recorder.warn(str(error))
         if self._recorder.started or self._terms.follows_room:
             return self._source_over(monotonic())
-        return _Stop(EndReason.FAILURE, error=error)
+        return Stop(EndReason.FAILURE, error=error)
 
-    # -- time -----------------------------------------------------------------------------------------------------
-
-    def _tick(self, now: Monotonic) -> _Stop | None:
+    def _tick(self, now: Monotonic) -> Stop | None:
         self._recorder.tick(now)
         self._find_given_up(now)
         self._watch_silence(now)
@@ -311,22 +281,22 @@ class RecordingSession:
         self._report()
         return self._limit_reached(now) or self._over_or_late(now)
 
-    def _over_or_late(self, now: Monotonic) -> _Stop | None:
+    def _over_or_late(self, now: Monotonic) -> Stop | None:
         return self._source_over(now) or self._waited_too_long(now)
 
-    def _limit_reached(self, now: Monotonic) -> _Stop | None:
+    def _limit_reached(self, now: Monotonic) -> Stop | None:
         duration, size = self._terms.duration, self._terms.max_file_size
         if duration is not None and self._recorder.elapsed(now) >= duration + self._terms.latency:
-            return _Stop(EndReason.LIMIT_REACHED, "the duration is reached")
+            return Stop(EndReason.LIMIT_REACHED, "the duration is reached")
         if size is not None and self._recorder.bytes_written >= size:
-            return _Stop(EndReason.LIMIT_REACHED, "the file size is reached")
+            return Stop(EndReason.LIMIT_REACHED, "the file size is reached")
         return None
 
-    def _source_over(self, now: Monotonic) -> _Stop | None:
+    def _source_over(self, now: Monotonic) -> Stop | None:
         over = self._policy.over(now)
-        return _Stop(EndReason.SOURCE_CLOSED, over) if over is not None else None
+        return Stop(EndReason.SOURCE_CLOSED, over) if over is not None else None
 
-    def _waited_too_long(self, now: Monotonic) -> _Stop | None:
+    def _waited_too_long(self, now: Monotonic) -> Stop | None:
         """Nothing has arrived: the source is missing, or its media does not get through. A muted track may wait."""
         limit = self._terms.wait
         room = self._room
@@ -336,10 +306,10 @@ class RecordingSession:
         if now - self._begun < limit or (waiting and all(feed.is_muted for feed in waiting)):
             return None
         if room.media_error is not None:
-            return _Stop(EndReason.FAILURE, error=room.media_error)
+            return Stop(EndReason.FAILURE, error=room.media_error)
         if self._policy.reconnecting:
             remedy = "Check that livekit-server runs, and that UDP from it gets through"
-            return _Stop(EndReason.FAILURE, error=RoomConnectionFailed(self._lost, remedy=remedy))
+            return Stop(EndReason.FAILURE, error=RoomConnectionFailed(self._lost, remedy=remedy))
         error = missing_error(
             self._terms,
             room.name,
@@ -349,7 +319,7 @@ class RecordingSession:
             media_connected=room.media_state is TransportState.CONNECTED,
             hindrance=self._hindrance,
         )
-        return _Stop(EndReason.FAILURE, error=error)
+        return Stop(EndReason.FAILURE, error=error)
 
     def _find_given_up(self, now: Monotonic) -> None:
         """Tracks that ended without an event: the room gives a track up when we fail on its frames."""
@@ -373,9 +343,7 @@ class RecordingSession:
                 at = f" (after {self._recorder.elapsed(now):.0f} s)" if self._recorder.started else ""
                 self._recorder.warn(f"The {feed.source} of {feed.identity!r} is not muted and {what}{at}")
 
-    # -- the end --------------------------------------------------------------------------------------------------
-
-    async def _finish(self, stop: _Stop) -> RecordingResult:
+    async def _finish(self, stop: Stop) -> RecordingResult:
         self._move(RecordingState.ENDING, stop.details or stop.reason.value)
         self._waiting_for = ""
         self._report()
@@ -383,7 +351,7 @@ class RecordingSession:
         for feed in self._feeds.values():
             feed.end()
         started = self._recorder.started
-        end = self._end(stop, now)
+        end = end_of_media(stop, self._terms, self._presence, self._policy, self._lost_at, now)
         room = self._room
         name, sid = self._room_name, room.sid if room is not None else ""
         try:
@@ -395,7 +363,7 @@ class RecordingSession:
                 await room.aclose()
         error = stop.error or self._late_error()
         result = RecordingResult(
-            state=_final_state(error, files),
+            state=final_state(error, files),
             reason=EndReason.FAILURE if error is not None else stop.reason,
             files=files,
             started_at=self._recorder.started_at,
@@ -409,21 +377,6 @@ class RecordingSession:
         self._move(result.state, stop.details or result.reason.value)
         self._report()
         return result
-
-    def _end(self, stop: _Stop, now: Monotonic) -> Monotonic | None:
-        """Where the files end; None is where their media did.
-
-        A stop means that nothing more was said until now. A source that ended takes copies with it; an encoding ends
-        when its source went away, not when that was certain, and does not go on after the last have left the room.
-        """
-        if stop.reason is EndReason.SOURCE_CLOSED:
-            if self._terms.copies:
-                return None
-            gone = self._presence.empty_since if self._terms.follows_room else self._policy.gone_at
-            return now if gone is None else gone
-        if stop.reason is EndReason.FAILURE and not self._terms.copies and self._lost_at is not None:
-            return self._lost_at
-        return now
 
     def _late_error(self) -> EgressError | None:
         """An error of the files that came while they were finished."""
@@ -443,9 +396,3 @@ class RecordingSession:
     def _report(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self.progress())
-
-
-def _final_state(error: EgressError | None, files: tuple[RecordedFile, ...]) -> RecordingState:
-    if error is not None:
-        return RecordingState.FAILED
-    return RecordingState.COMPLETE if files else RecordingState.ABORTED

@@ -1,0 +1,47 @@
+"""Why a recording ends, and where its files do: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyegress.clock import Monotonic
+from pyegress.errors import EgressError
+from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.worker.ending import EndPolicy
+from pyegress.worker.presence import Presence
+from pyegress.worker.progress import RecordedFile
+from pyegress.worker.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the recording ends."""
+
+    reason: EndReason
+    details: str = ""
+    error: EgressError | None = None
+
+
+def end_of_media(
+    stop: Stop, terms: Terms, presence: Presence, policy: EndPolicy, lost_at: Monotonic | None, now: Monotonic
+) -> Monotonic | None:
+    """Where the files end; None is where their media did.
+
+    A stop means that nothing more was said until now. A source that ended takes copies with it; an encoding ends when
+    its source went away, not when that was certain, and does not go on after the last have left the room.
+    """
+    if stop.reason is EndReason.SOURCE_CLOSED:
+        if terms.copies:
+            return None
+        gone = presence.empty_since if terms.follows_room else policy.gone_at
+        return now if gone is None else gone
+    if stop.reason is EndReason.FAILURE and not terms.copies and lost_at is not None:
+        return lost_at
+    return now
+
+
+def final_state(error: EgressError | None, files: tuple[RecordedFile, ...]) -> RecordingState:
+    """How it ended."""
+    if error is not None:
+        return RecordingState.FAILED
+    return RecordingState.COMPLETE if files else RecordingState.ABORTED
