@@ -138,6 +138,7 @@ class AudioTrack:
         lost = packet.frame.discontinuity
         if gap > (CONCEALED if lost else TAIL):
             if lost:
+                self.counters.concealed += 1
                 playing.append(self._faded(CONCEALED))
                 self._end += CONCEALED
                 playing.end()
@@ -239,7 +240,6 @@ class AudioTrack:
 
     def _faded(self, count: int) -> NDArray[np.float32]:
         """Concealment that goes to nothing."""
-        self.counters.concealed += 1
         sound = self._decoder.conceal(count)
         return sound * np.linspace(1, 0, len(sound), dtype=np.float32)[:, None]
 
