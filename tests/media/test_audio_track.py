@@ -236,3 +236,22 @@ def test_g711(codec: Codec) -> None:
     assert np.abs(out[exact] - tone(2)[exact]).max() < 0.01
     assert steepest(out[480:90000]) < 1.5 * SLOPE
     assert track.counters.concealed == 1
+
+
+def test_a_stream_that_begins_anew_takes_nothing_from_the_old_one() -> None:
+    """After a reconnect RTP time starts anywhere; what waits of the old stream is played all the same."""
+    sound = tone(2)
+    frames = raw(sound)
+    again = [EncodedFrame(f.codec, f.payload, f.timestamp + 10**9, f.arrival, duration=960) for f in frames[50:]]
+    out, track = played([*frames[:50], *again], 2.2, [number * 0.02 for number in range(100)])
+    assert track.counters.dropped == track.counters.late == 0
+    assert steepest(out) < 2 * SLOPE
+    assert np.array_equal(out[240:RATE], sound[240:RATE])
+    assert np.array_equal(out[RATE + 960 : 2 * RATE], sound[RATE + 960 :])
+
+
+def test_one_time_that_is_far_off_is_not_believed() -> None:
+    frames = raw(tone(2))
+    out, track = played(frames, 2.2, [0.02 * n + (0.5 if n == 40 else 0.0) for n in range(100)])
+    assert track.counters.replaced == track.counters.late == 0
+    assert np.array_equal(out[240 : 2 * RATE], tone(2)[240:])
