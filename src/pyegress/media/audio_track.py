@@ -29,7 +29,11 @@ _TOLERANCE = 24
 #: Packets that are kept when nobody reads, samples: 10 s.
 _KEPT = 10 * RATE
 #: Packets whose times decide where sound is placed, and those that decide how it is moved.
-_PLACING, _MOVING = 9, 128
+_PLACING, _MOVING = 25, 128
+#: Packets that decide whether a time that is far off is meant.
+_WITNESSES = 5
+#: Windows between two looks at whether sound has to be moved.
+_LOOK = 10
 #: The least packets before sound is moved.
 _ENOUGH = 25
 
@@ -58,7 +62,20 @@ class _Queued(NamedTuple):
 class AudioTrack:
     """A track's sound. `push` and `read` are called by one thread."""
 
-    __slots__ = ("_codec", "_decoder", "_due", "_end", "_leaving", "_offset", "_past", "_playing", "_queue", "counters")
+    __slots__ = (
+        "_codec",
+        "_decoder",
+        "_due",
+        "_end",
+        "_leaving",
+        "_offset",
+        "_past",
+        "_playing",
+        "_queue",
+        "_reads",
+        "_waiting",
+        "counters",
+    )
 
     def __init__(self, codec: Codec, decoder: AudioDecoder | None = None) -> None:
         self._codec = codec
@@ -71,6 +88,9 @@ class AudioTrack:
         #: RTP time (samples) that follows what is decoded, and the whole samples to the session clock in force.
         self._end = 0
         self._offset = 0
+        #: Samples in the queue.
+        self._waiting = 0
+        self._reads = 0
         #: Session sample that is read next; None before the first read.
         self._due: int | None = None
         self.counters = SoundCounters()
@@ -89,10 +109,11 @@ class AudioTrack:
         """A packet, in order, whose first sample belongs to `at` seconds of the session."""
         scale = RATE // self._codec.clock_rate
         ticks = frame.timestamp * scale
-        queue = self._queue
-        queue.append(_Queued(frame, ticks, at * RATE - ticks, (frame.duration or 960 // scale) * scale))
-        while (len(queue) > 1 and queue[-1].ticks - queue[0].ticks > _KEPT) or len(queue) > 4000:
-            queue.popleft()
+        packet = _Queued(frame, ticks, at * RATE - ticks, (frame.duration or 960 // scale) * scale)
+        self._queue.append(packet)
+        self._waiting += packet.duration
+        while self._waiting > _KEPT:
+            self._next()
             self.counters.dropped += 1
 
     def read(self, start: int, count: int) -> NDArray[np.float32] | None:
@@ -115,7 +136,9 @@ class AudioTrack:
         self._due = stop
         self._leaving = [segment for segment in self._leaving if not segment.over]
         if self._playing is not None:
-            self._follow(self._playing)
+            self._reads += 1
+            if self._reads % _LOOK == 0:
+                self._follow(self._playing)
         if out is None:
             self.counters.silence += count
         return out
@@ -138,6 +161,7 @@ class AudioTrack:
         lost = packet.frame.discontinuity
         if gap > (CONCEALED if lost else TAIL):
             if lost:
+                self.counters.concealed += 1
                 playing.append(self._faded(CONCEALED))
                 self._end += CONCEALED
                 playing.end()
@@ -147,10 +171,10 @@ class AudioTrack:
             return self._begin(packet, stop)
         if gap > 0:
             playing.append(self._bridge(packet, gap))
-        self._queue.popleft()
+        self._next()
         self._past.append(packet.offset)
         sound = self._decode(packet)
-        self._end = packet.ticks + len(sound)
+        self._end = max(self._end, packet.ticks + len(sound))
         playing.append(sound[-gap:] if gap < 0 else sound)
         return True
 
@@ -161,21 +185,21 @@ class AudioTrack:
         at = packet.ticks + offset - self._decoder.delay
         if at >= stop:
             return False
-        self._queue.popleft()
+        self._next()
         if at + packet.duration <= self._due:
             self.counters.late += 1
             return True
         self._past.clear()
         self._past.append(packet.offset)
-        sound = None
+        recovered = None
         if packet.frame.discontinuity and at - packet.duration >= self._due:
-            sound = self._decoder.recover(packet.frame.payload, packet.duration)
-        if sound is not None:
+            recovered = self._decoder.recover(packet.frame.payload, packet.duration)
+        sound = self._decode(packet)
+        self._end = packet.ticks + len(sound)
+        if recovered is not None:
             self.counters.fec += 1
-            at -= len(sound)
-            sound = np.concatenate((sound, self._decode(packet)))
-        else:
-            sound = self._decode(packet)
+            at -= len(recovered)
+            sound = np.concatenate((recovered, sound))
         if at < self._due:
             sound = sound[self._due - at :]
             at = self._due
@@ -184,7 +208,6 @@ class AudioTrack:
         self._playing = Segment(at)
         self._playing.append(sound)
         self._offset = offset
-        self._end = packet.ticks + packet.duration
         return True
 
     def _replace(self, packet: _Queued, stop: int) -> bool:
@@ -192,7 +215,7 @@ class AudioTrack:
         assert self._due is not None
         at = round(packet.ticks + self._place()) - self._decoder.delay
         if at + packet.duration <= self._due:
-            self._queue.popleft()
+            self._next()
             self.counters.late += 1
             return True
         self.counters.replaced += 1
@@ -200,14 +223,24 @@ class AudioTrack:
         return True if at < stop else not self._queue
 
     def _place(self) -> float:
-        """Session samples minus RTP samples as the packets that come next say, those just played if they are few."""
-        queue, past = self._queue, self._past
-        offsets = [queue[i].offset for i in range(min(len(queue), _ENOUGH))]
-        missing = _PLACING - len(offsets)
-        if missing > 0 and self._playing is not None:
-            offsets += [past[-1 - i] for i in range(min(missing, len(past)))]
-        offsets.sort()
-        return offsets[len(offsets) // 2]
+        """Session samples minus RTP samples for the next packet.
+
+        One packet whose time is out of line with those around it is not believed; what comes behind a step of all
+        times (a stream that begins anew) says nothing about what comes before.
+        """
+        queue, front = self._queue, self._queue[0]
+        offsets = [queue[i].offset for i in range(min(len(queue), _PLACING))]
+        near = [offset for offset in offsets if abs(offset - front.offset) <= MAX_MOVE]
+        around = offsets[:_WITNESSES]
+        continuous = self._playing is not None and abs(front.ticks - self._end) <= CONCEALED
+        if continuous:
+            past = self._past
+            around += [past[-1 - i] for i in range(min(_WITNESSES - len(around), len(past)))]
+        alone = 2 * sum(abs(offset - front.offset) <= MAX_MOVE for offset in around) < len(around)
+        believed = near
+        if alone and (continuous or abs(_median(around) - front.offset) < RATE):
+            believed = around if abs(front.offset - self._offset) > MAX_MOVE or not continuous else near
+        return _median(believed)
 
     def _follow(self, playing: Segment) -> None:
         """Begin a correction when sound is not where its packets say that it belongs."""
@@ -222,6 +255,9 @@ class AudioTrack:
         if max(_TOLERANCE, unsure) < abs(error) <= 2 * MAX_MOVE:
             playing.correct(round(error))
             self._offset += round(error)
+
+    def _next(self) -> None:
+        self._waiting -= self._queue.popleft().duration
 
     def _decode(self, packet: _Queued) -> NDArray[np.float32]:
         self.counters.decoded += 1
@@ -239,7 +275,6 @@ class AudioTrack:
 
     def _faded(self, count: int) -> NDArray[np.float32]:
         """Concealment that goes to nothing."""
-        self.counters.concealed += 1
         sound = self._decoder.conceal(count)
         return sound * np.linspace(1, 0, len(sound), dtype=np.float32)[:, None]
 
@@ -252,3 +287,7 @@ class AudioTrack:
     def _leave(self, segment: Segment) -> None:
         self._leaving.append(segment)
         self._playing = None
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
