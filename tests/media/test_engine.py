@@ -20,7 +20,8 @@ from pyegress.layouts.geometry import Size
 from pyegress.layouts.layout import Layout
 from pyegress.media.audio_decoder import audio_decoder
 from pyegress.media.director import CandidateChanged, RoomDirector, SingleDirector
-from pyegress.media.engine import Begin, Blank, End, Frame, MediaEngine, Message, Pause, Report, Resume
+from pyegress.media.engine import MediaEngine
+from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
 from pyegress.media.video_decoder import VideoDecoder
 from pyegress.outputs.opus import opus_ticks
 from pyegress.plan.encodings import AudioCodec, AudioEncoding, H264Profile, VideoCodec, VideoEncoding
@@ -166,7 +167,7 @@ def test_every_frame_once_and_every_beep_in_its_place() -> None:
 def test_late_sound_is_placed_by_its_reports() -> None:
     """Sound that takes 150 ms longer on its way is heard with its pictures."""
     begun = Monotonic(monotonic() - 30.0)
-    late = []
+    late: list[tuple[float, Message]] = []
     for at, message in sent("ada-a", beeps(), begun):
         if isinstance(message, Frame):
             frame = message.frame

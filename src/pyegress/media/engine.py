@@ -17,14 +17,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pyegress.clock import Monotonic, Wall, monotonic
-from pyegress.codecs import Codec, Kind
+from pyegress.clock import Monotonic, monotonic
+from pyegress.codecs import Kind
 from pyegress.layouts.geometry import Size
 from pyegress.media.audio_encoder import AudioEncoder
 from pyegress.media.audio_track import AudioTrack
 from pyegress.media.canvas import Canvas
 from pyegress.media.director import Director
 from pyegress.media.encoder_thread import EncoderThread
+from pyegress.media.engine_messages import Begin, Blank, End, EngineStats, Finish, Frame, Message, Pause, Report, Resume
 from pyegress.media.mixer import Mixer
 from pyegress.media.playout import Playout
 from pyegress.media.session_timeline import SessionTimeline
@@ -32,7 +33,6 @@ from pyegress.media.thinning import Thinning
 from pyegress.media.video_encoder import VideoEncoder
 from pyegress.media.video_track import VideoTrack
 from pyegress.plan.encodings import AudioEncoding, VideoEncoding
-from pyegress.plan.sources import Channel
 from pyegress.rtp.frame import EncodedFrame
 
 logger = logging.getLogger(__name__)
@@ -53,89 +53,6 @@ _GAP_STEP = 1.0
 _AHEAD = 0.15
 #: How long a picture is taken to last when nothing follows, seconds.
 _PICTURE = 1 / 30
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """A media stream of a track begins, the first or another: timestamps before and after are unrelated."""
-
-    track: str
-    publisher: str
-    codec: Codec
-    channel: Channel = Channel.BOTH
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The next frame of a track."""
-
-    track: str
-    frame: EncodedFrame
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A sender report of a track's stream (RFC 3550 section 6.4.1)."""
-
-    track: str
-    sender_time: Wall
-    timestamp: int
-    arrival: Monotonic
-
-
-@dataclass(frozen=True, slots=True)
-class Blank:
-    """A video track shows nothing from `at` on, until its next key frame: muted."""
-
-    track: str
-    at: Monotonic
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Nothing more comes of a track."""
-
-    track: str
-    at: Monotonic
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Nobody is there since `at`: the output stands still there."""
-
-    at: Monotonic
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Somebody is back at `at`: the time since the pause is filled."""
-
-    at: Monotonic
-
-
-@dataclass(frozen=True, slots=True)
-class _Finish:
-    """The output ends at `end`, or (None) with the media."""
-
-    end: Monotonic | None
-
-
-Message = Begin | Frame | Report | Blank | End | Pause | Resume | _Finish
-
-
-@dataclass(slots=True)
-class EngineStats:
-    """Counters of one composition. Written by the media thread, read by anybody."""
-
-    #: Pictures and seconds of sound that were rendered.
-    pictures: int = 0
-    sound: float = 0.0
-    #: Pictures left out because the machine could not keep up.
-    dropped: int = 0
-    #: Seconds by which rendering is behind its goal.
-    lag: float = 0.0
-    #: Most of it since the beginning.
-    most_lag: float = 0.0
 
 
 @dataclass(slots=True)
@@ -225,7 +142,7 @@ class MediaEngine:
 
     def finish(self, end: Monotonic | None) -> Future[None]:
         """Render what is held, up to `end` or (None) to the end of the media, and flush the encoders. Idempotent."""
-        self._inbox.append(_Finish(end))
+        self._inbox.append(Finish(end))
         self._wake.set()
         return self._done
 
@@ -264,7 +181,7 @@ class MediaEngine:
         if self._video is not None:
             self._video.encoder.abort()
 
-    def _drain(self) -> _Finish | None:
+    def _drain(self) -> Finish | None:
         inbox = self._inbox
         while inbox:
             match inbox.popleft():
@@ -284,7 +201,7 @@ class MediaEngine:
                 case Resume(at=at):
                     if self._paused_at is not None:
                         self._gap, self._paused_at = (self._paused_at, at), None
-                case _Finish() as finish:
+                case Finish() as finish:
                     return finish
         return None
 

@@ -12,7 +12,9 @@ from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.layouts.geometry import Size
-from pyegress.media.engine import Begin, Blank, End, Frame, MediaEngine, Message, Pause, Report, Resume
+from pyegress.media.engine import MediaEngine
+from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
+from pyegress.outputs.encoded_streams import audio_stream, video_stream
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.containers import Container
@@ -211,21 +213,11 @@ class Composition:
     def _spec(self, first: EncodedFrame) -> StreamSpec:
         """The stream that an encoder's first packet begins."""
         if first.codec.kind is Kind.VIDEO:
-            video = self._plan.video
-            assert video is not None
-            size = video.width, video.height
-            return StreamSpec(first.codec, size, first, bitrate=video.bitrate * 1000, bt709=True)
+            assert self._plan.video is not None
+            return video_stream(self._plan.video, first)
         encoder = self._engine.audio_encoder if self._engine is not None else None
         assert encoder is not None
-        return StreamSpec(
-            first.codec,
-            None,
-            first,
-            rate=encoder.rate,
-            priming=encoder.priming,
-            config=encoder.config,
-            bitrate=encoder.bitrate,
-        )
+        return audio_stream(encoder)
 
     def _describe(self, file: EncodedFile, result: FileResult) -> RecordedFile:
         streams = []
@@ -290,7 +282,7 @@ class Composition:
         if isinstance(source, RoomSource):
             return channel_by_mixing(source.mixing, agent=participant.kind == "agent", index=len(self._channels))
         if isinstance(source, MediaSource) and source.audio is not None:
-            kind = ParticipantKind[participant.kind.upper()].value
+            kind = next((kind.value for kind in ParticipantKind if kind.name.lower() == participant.kind), -1)
             return source.audio.channel(sid=feed.track_id, identity=feed.identity, kind=kind) or Channel.BOTH
         return Channel.BOTH
 
