@@ -209,18 +209,19 @@ def tone_envelope(sound: Sound, tone: float, window: float = 0.01) -> NDArray[np
     return np.pad(inner, (length // 2, len(sound.samples) - len(inner) - length // 2))
 
 
-def beep_onsets(sound: Sound, tone: float, *, least: float = 0.05, shortest: float = 0.05) -> list[float]:
-    """When beeps of `tone` Hz began: where the amplitude passes half of the usual loudest, for `shortest` s or more.
+def beep_onsets(
+    sound: Sound, tone: float, *, least: float = 0.05, shortest: float = 0.05, level: float | None = None
+) -> list[float]:
+    """When beeps of `tone` Hz began: where the amplitude passes half of the loudest, for `shortest` seconds or more.
 
-    Nothing is found when the loudest is under `least`. A beep that is on at the first sample has no onset.
+    Nothing is found when the loudest is under `least`. A beep that is on at the first sample has no onset. With `level`
+    it is that amplitude which has to be passed: an Opus decoder that joins a stream finds the right loudness only after
+    some packets.
     """
     envelope = tone_envelope(sound, tone)
     if envelope.size == 0 or envelope.max() < least:
         return []
-    # A decoder that begins within a beep can overshoot: one beep louder than the others must not hide them.
-    usual = float(np.percentile(envelope, 97))
-    loudest = usual if usual > envelope.max() / 4 else float(envelope.max())
-    loud = envelope > loudest / 2
+    loud = envelope > (envelope.max() / 2 if level is None else level)
     edges = np.flatnonzero(np.diff(loud.astype(np.int8))) + 1
     onsets = []
     for index, edge in enumerate(edges):

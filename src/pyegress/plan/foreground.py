@@ -96,7 +96,8 @@ def plan_room(
             )
     request = pb.RoomCompositeEgressRequest(
         room_name=session.connection.room,
-        layout=layout,
+        # Named, because a grid by name makes room for a screen share.
+        layout=layout or ("" if audio_only else "grid"),
         audio_only=audio_only,
         video_only=video_only,
         audio_mixing=known[mixing],
