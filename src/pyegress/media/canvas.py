@@ -14,7 +14,7 @@ from pyegress.media.planes import new_planes, planes_of
 from pyegress.media.tile_painter import TilePainter
 
 #: Pictures kept for use again: the encoder's queue and what it holds itself, with room to spare.
-POOLED = 12
+POOLED = 14
 
 
 class Canvas:

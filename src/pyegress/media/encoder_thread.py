@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import av
 
 #: Pictures that may wait for the encoder.
-QUEUED = 6
+QUEUED = 8
 _POLL = 0.5
 
 

@@ -39,10 +39,13 @@ logger = logging.getLogger(__name__)
 
 #: The mix is made at this rate, Hz.
 MIX_RATE = 48_000
-#: Sound is rendered in blocks of this many samples (20 ms).
-BLOCK = 960
-#: Seconds between rounds while only sound is rendered: a wake-up costs more than what it does.
-_SOUND_ROUND = 0.1
+#: Seconds between rounds. A thread that slept finds its caches cold, so it is cheaper to do much at a time; only
+#: somebody who watches live wants every picture at once.
+_FILE_ROUND, _LIVE_ROUND = 0.2, 0.01
+#: Sound is rendered in blocks of this many samples: 100 ms, or 20 ms for somebody who listens live.
+_FILE_BLOCK, _LIVE_BLOCK = 4800, 960
+#: Seconds between looks while it is not known yet where to begin.
+_STARTING_ROUND = 0.05
 #: Pictures rendered before the inbox is looked at again, when there is much to catch up.
 _TICKS_PER_ROUND = 8
 #: In time without anybody in the room, pictures come this many seconds apart.
@@ -119,6 +122,7 @@ class MediaEngine:
         #: End of the newest media, on the output's clock.
         self._media_end = Monotonic(0.0)
         self._director, self._live = director, live
+        self._round, self._block = (_LIVE_ROUND, _LIVE_BLOCK) if live else (_FILE_ROUND, _FILE_BLOCK)
         self._video_encoding, self._audio_encoding = video, audio
         self._video: _Video | None = None
         self._audio: _Audio | None = None
@@ -273,20 +277,20 @@ class MediaEngine:
         """Render what is due. Returns the seconds until there is more to do, 0 when there is already."""
         zero = self._zero
         if until is None or zero is None:
-            return 1 / 30
+            return _STARTING_ROUND
         seconds = until - zero
         self._hand_out(zero, until + _AHEAD)
         if self._audio is not None:
             self._render_sound(int(seconds * MIX_RATE))
         if self._video is None:
-            return _SOUND_ROUND
+            return self._round
         rate = self._video.encoding.framerate
         last = int(seconds * rate)  # the tick at or before that moment
         filling = zero + self._video.tick / rate < self._gap[1]
         self._note_lag(0.0 if filling else (last - self._video.tick + 1) / rate)
         for _ in range(_TICKS_PER_ROUND):
             if self._video.tick > last:
-                return max(0.001, (self._video.tick / rate) - seconds)
+                return max(self._round, self._video.tick / rate - seconds)
             self._render_picture(zero)
         return 0.0
 
@@ -297,9 +301,9 @@ class MediaEngine:
     def _render_sound(self, end: int) -> None:
         audio = self._audio
         assert audio is not None
-        while audio.sample + BLOCK <= end:
-            self._encode_sound(audio.mixer.render(audio.sample, BLOCK))
-            audio.sample += BLOCK
+        while audio.sample + self._block <= end:
+            self._encode_sound(audio.mixer.render(audio.sample, self._block))
+            audio.sample += self._block
 
     def _encode_sound(self, block: NDArray[np.float32]) -> None:
         assert self._audio is not None

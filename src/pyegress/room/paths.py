@@ -27,12 +27,14 @@ Address = tuple[str, int]
 
 #: Datagrams read in one wake-up of the loop before other callbacks get their turn.
 MAX_BURST = 256
-#: A wake-up of the loop costs several times what a packet costs. When packets come in more than this many wake-ups
-#: per second, the socket is read at fixed intervals instead, until they would be as many as the intervals or fewer.
-BUSY_WAKE_UPS = 150.0
-#: Seconds between reads of a busy socket. A process that slept finds its caches cold: on a shared machine a wake-up
-#: costs 150-200 us, a packet 15. With the 2 ms for reordering the first NACK still leaves 10 ms after the gap.
-POLL_INTERVAL = 0.008
+#: A wake-up of the loop costs several times what a packet costs: a process that slept finds its caches cold. When
+#: packets come in more than this many wake-ups per second, the socket is read at fixed intervals instead, until they
+#: would be as many as the intervals or fewer.
+BUSY_WAKE_UPS = 65.0
+#: Seconds between reads of a busy socket. Later NACKs cost nothing: livekit-server answers none in the first 100 ms
+#: after it sent a packet (two round trips, where they are shorter). No divisor of 20 ms, the distance of audio packets:
+#: their least delay would never be seen.
+POLL_INTERVAL = 0.017
 #: Seconds over which wake-ups are counted.
 BUSY_WINDOW = 0.5
 #: First repetition of a connectivity check. aioice waits 500 ms, which is what a check costs that comes before the

@@ -12,7 +12,7 @@ from pyegress.clock import Monotonic
 from pyegress.rtp.jitter import NEVER
 
 #: Seconds that a packet may be overtaken by others before it counts as missing. Short, because a busy socket is read
-#: every 8 ms only, and the first request is to be out 10 ms after the gap; asking in vain costs one copy.
+#: now and then only; asking in vain costs one copy.
 REORDERING = 0.002
 #: Shortest pause between two requests for one packet, seconds.
 MIN_INTERVAL = 0.02
