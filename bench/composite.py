@@ -116,6 +116,8 @@ def measure(name: str, scene: Scene, seconds: float) -> dict[str, float]:
             raise RuntimeError((folder / "log").read_text())
         quiet, started, before = Quiet(), monotonic(), usage(recorder.pid)
         time.sleep(seconds)
+        if recorder.poll() is not None:
+            raise RuntimeError((folder / "log").read_text())
         after, elapsed, foreign = usage(recorder.pid), monotonic() - started, quiet.foreign()
         if recorder.wait(60) != 0:
             raise RuntimeError((folder / "log").read_text())
