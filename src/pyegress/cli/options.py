@@ -266,4 +266,4 @@ def octets(text: str, option: str) -> int | None:
         raise typer.BadParameter(f"{text!r} is no size; write 500M, 2G or a number of bytes", param_hint=f"--{option}")
     number, unit = match.groups()
     step = 1024 if unit and unit.endswith("i") else 1000
-    return round(float(number) * step ** (" kmgt".index(unit[0]) if unit else 0))
+    return int(float(number) * float(step ** (" kmgt".index(unit[0]) if unit else 0)))

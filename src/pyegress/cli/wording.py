@@ -1,4 +1,4 @@
-"""Errors in the words of the command line: fields of requests and arguments of programs as the options that were typed."""
+"""Errors in the words of the command line: fields and arguments are named as the options that were typed."""
 
 from __future__ import annotations
 
