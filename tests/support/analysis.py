@@ -171,14 +171,19 @@ def flash_onsets(pictures: Sequence[Picture]) -> list[float]:
     return [after.at for before, after in pairwise(pictures) if after.lit and not before.lit]
 
 
-def read_sound(path: str | Path, *, stream: int = 0, tolerance: float = 0.002) -> Sound:
-    """Decode an audio stream onto its timeline. Holes above `tolerance` seconds are filled with silence and listed."""
+def read_sound(
+    path: str | Path, *, stream: int = 0, tolerance: float = 0.002, side: Literal["left", "right"] | None = None
+) -> Sound:
+    """Decode an audio stream onto its timeline: one side of it, or both as one.
+
+    Holes above `tolerance` seconds are filled with silence and listed.
+    """
     pieces: list[NDArray[np.float32]] = []
     gaps: list[tuple[float, float]] = []
     start: float | None = None
     written = 0
     with av.open(str(path)) as container:
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        resampler = av.AudioResampler(format="flt", layout="stereo" if side else "mono", rate=SAMPLE_RATE)
         for frame in container.decode(audio=stream):
             assert frame.time is not None, f"an audio frame without a time in {path}"
             if start is None:
@@ -191,7 +196,8 @@ def read_sound(path: str | Path, *, stream: int = 0, tolerance: float = 0.002) -
             # Times are kept by us: the resampler would otherwise warn of, or fill, the holes itself.
             frame.pts = None
             for converted in resampler.resample(frame):
-                pieces.append(converted.to_ndarray().reshape(-1).astype(np.float32))
+                samples = converted.to_ndarray().reshape(-1).astype(np.float32)
+                pieces.append(samples[0 if side == "left" else 1 :: 2] if side else samples)
                 written += len(pieces[-1])
     samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
     return Sound(samples, start or 0.0, tuple(gaps))

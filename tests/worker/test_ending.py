@@ -6,6 +6,7 @@ import pytest
 
 from pyegress.clock import Monotonic
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
+from pyegress.plan.sources import MediaSource, RoomSource, VideoSelection
 from pyegress.worker.ending import REPUBLISH_GRACE, EndPolicy
 
 pytestmark = pytest.mark.unit
@@ -171,3 +172,45 @@ def test_a_resume_in_which_nothing_vanished_gives_no_grace() -> None:
     ending.connection_back(at(20))
     ending.track_gone("V", at(21))
     assert ending.over(at(21)) is not None
+
+
+def test_since_when_a_participant_is_gone() -> None:
+    ending = recording(ALICE, ("V", "camera"))
+    assert ending.gone_at is None
+    ending.track_gone("V", at(8))
+    assert ending.gone_at is None, "a participant without tracks is there"
+    ending.participant_left("alice", at(10))
+    assert ending.over(at(15)) is not None
+    assert ending.gone_at == at(10), "when, not when that was certain"
+    ending.participant_there("alice")
+    assert ending.gone_at is None
+
+
+def test_since_when_tracks_are_gone() -> None:
+    ending = recording(TrackPair("A", "V"), ("A", "microphone"), ("V", "camera"))
+    ending.track_gone("A", at(10))
+    assert ending.gone_at is None
+    ending.participant_left("alice", at(11))
+    assert ending.gone_at is None
+    ending.track_gone("V", at(12))
+    ending.track_gone("X", at(20))
+    assert ending.gone_at == at(12), "the last of ours"
+
+
+def test_what_was_lost_with_the_server_is_gone_since_then() -> None:
+    ending = recording(CAMERA, ("V", "camera"))
+    ending.connection_lost()
+    ending.track_gone("V", at(12))
+    ending.connection_back(at(20))
+    assert ending.over(at(20 + REPUBLISH_GRACE)) is not None
+    assert ending.gone_at == at(12)
+
+
+def test_rooms_and_chosen_media_end_only_with_the_room() -> None:
+    for source in (RoomSource(), MediaSource(VideoSelection(identity="alice"))):
+        ending = EndPolicy(source, 5.0)
+        ending.participant_there("alice")
+        ending.track_taken("V", "alice", "camera")
+        ending.track_gone("V", at(10))
+        ending.participant_left("alice", at(10))
+        assert ending.over(at(1000)) is None

@@ -160,7 +160,7 @@ async def test_a_room_that_was_deleted_while_we_were_away_is_not_brought_back(
 async def test_a_track_that_sends_nothing_is_spoken_of(
     livekit_server: LiveKitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyegress.worker.session.SILENT_AFTER", 1.0)
+    monkeypatch.setattr("pyegress.worker.silence.SILENT_AFTER", 1.0)
     async with publisher(livekit_server, "api-silent") as ada:
         arguments = access(livekit_server, "api-silent") | {"output": tmp_path / "ada"}
         async with pyegress.record_participant(copy=True, **arguments, identity="ada") as recording:

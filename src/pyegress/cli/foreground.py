@@ -15,6 +15,7 @@ import typer
 from pyegress.cli import exit_codes
 from pyegress.cli.live import LiveLine, duration, size
 from pyegress.cli.options import Common
+from pyegress.cli.wording import Wording
 from pyegress.errors import EgressError
 from pyegress.worker.progress import RecordingResult
 
@@ -39,7 +40,7 @@ def run(make: Callable[[], Recording], common: Common) -> None:
         line.show(recording.now)
         result = _run_loop(_record(recording, line))
     except EgressError as error:
-        fail(error)
+        fail(error, common.wording)
         raise typer.Exit(exit_codes.of_error(error)) from None
     except (typer.BadParameter, typer.Exit):
         raise
@@ -50,7 +51,8 @@ def run(make: Callable[[], Recording], common: Common) -> None:
             EgressError(
                 f"pyegress failed ({type(error).__name__}); what was recorded is on the disk",
                 remedy="Please report it, with what --verbose shows",
-            )
+            ),
+            common.wording,
         )
         raise typer.Exit(exit_codes.ExitCode.INTERNAL) from None
     line.clear()
@@ -59,17 +61,18 @@ def run(make: Callable[[], Recording], common: Common) -> None:
     else:
         _print(result)
     for warning in (*(warning for file in result.files for warning in file.warnings), *result.warnings):
-        typer.echo(f"pyegress: warning: {_sentence(warning)}", err=True)
+        typer.echo(f"pyegress: warning: {' '.join(common.wording.sentences(EgressError(warning)))}", err=True)
     if result.error is not None:
-        fail(result.error)
+        fail(result.error, common.wording)
     raise typer.Exit(exit_codes.of_result(result))
 
 
-def fail(error: EgressError) -> None:
+def fail(error: EgressError, wording: Wording) -> None:
     """Say on standard error what went wrong and what to do."""
-    typer.echo(f"pyegress: {_sentence(error.message)}", err=True)
-    if error.remedy:
-        typer.echo(f"  {_sentence(error.remedy)}", err=True)
+    cause, *remedy = wording.sentences(error)
+    typer.echo(f"pyegress: {cause}", err=True)
+    for sentence in remedy:
+        typer.echo(f"  {sentence}", err=True)
 
 
 async def _record(recording: Recording, line: LiveLine) -> RecordingResult:
@@ -101,7 +104,3 @@ def _print(result: RecordingResult) -> None:
         typer.echo(f"{file.path}  {duration(file.duration)}  {streams}  {size(file.size)}")
     if not result.files and result.error is None:
         typer.echo("pyegress: Stopped before any media came: nothing was recorded.", err=True)
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import Field, dataclass, field, fields
 from functools import wraps
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
+from pyegress.cli.wording import Wording
 from pyegress.plan.copy_plan import DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT
+from pyegress.plan.encoding_arguments import (
+    AUDIO_CODECS,
+    COPY,
+    PRESET_NAMES,
+    QUALITIES,
+    VIDEO_CODECS,
+    EncodingArguments,
+)
 
 P = ParamSpec("P")
 
 _CONNECTION, _SHOWN = "Connection", "What is shown"
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgt]i?)?b?)", re.ASCII)
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
 
 
@@ -81,6 +91,9 @@ class Common:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=_SHOWN)] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.", rich_help_panel=_SHOWN)] = False
 
+    #: Not an option: how the command that runs calls its options.
+    wording: Wording = field(default_factory=Wording)
+
     def arguments(self) -> dict[str, Any]:
         """Those that the functions of `pyegress.worker.record` have in common. Raises typer.BadParameter."""
         return {
@@ -97,6 +110,13 @@ class Common:
 
 
 _ENCODING = "Encoding"
+_PRESETS = ", ".join(name for name in PRESET_NAMES if name != COPY and not name.startswith("PORTRAIT"))
+_PRESET_HELP = f"{_PRESETS}, or PORTRAIT_ before any of them. [default: H264_720P_30]"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +126,7 @@ class Encoded(Common):
     preset: Annotated[
         str,
         typer.Option(
-            help="H264_720P_30 (default), H264_720P_60, H264_1080P_30, H264_1080P_60, or PORTRAIT_ before any.",
+            help=_PRESET_HELP,
             show_default=False,
             rich_help_panel=_ENCODING,
         ),
@@ -119,26 +139,52 @@ class Encoded(Common):
     video_codec: Annotated[
         str,
         typer.Option(
-            help="h264, h264-baseline, h264-main, h264-high, vp8, vp9 or av1.",
+            help=f"{_one_of(VIDEO_CODECS)}.",
             show_default=False,
             rich_help_panel=_ENCODING,
         ),
     ] = ""
     audio_codec: Annotated[
-        str, typer.Option(help="aac, opus, mp3, pcm or flac.", show_default=False, rich_help_panel=_ENCODING)
+        str, typer.Option(help=f"{_one_of(AUDIO_CODECS)}.", show_default=False, rich_help_panel=_ENCODING)
     ] = ""
     key_frame_interval: Annotated[
         float, typer.Option(help="Seconds between key frames.", show_default=False, rich_help_panel=_ENCODING)
     ] = 0.0
     quality: Annotated[
         str,
-        typer.Option(help="economy, standard or high: CPU for picture.", show_default=False, rich_help_panel=_ENCODING),
+        typer.Option(
+            help=f"{_one_of(QUALITIES)}: CPU against picture. [default: standard]",
+            show_default=False,
+            rich_help_panel=_ENCODING,
+        ),
     ] = ""
+    max_file_size: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="Stop when the file is about so large: 500M, 2G.", show_default=False),
+    ] = ""
+
+    def arguments(self) -> dict[str, Any]:
+        """`Common.arguments`, and the limit of the file."""
+        # No super(): a dataclass with slots is another class than the one that was written down.
+        return Common.arguments(self) | {"max_file_size": octets(self.max_file_size, "max-file-size")}
 
     def encoding(self) -> dict[str, Any]:
         """`EncodingOptions` of `pyegress.worker.record`."""
-        names = {field.name for field in fields(Encoded)} - {field.name for field in fields(Common)}
-        return {name: getattr(self, name) for name in names}
+        return {option.name: getattr(self, option.name) for option in fields(EncodingArguments)}
+
+
+@dataclass(frozen=True, slots=True)
+class Copyable(Encoded):
+    """`Encoded` for what can be copied too."""
+
+    preset: Annotated[
+        str,
+        typer.Option(
+            help=f"{_PRESET_HELP} {COPY.lower()} is the same as --copy.",
+            show_default=False,
+            rich_help_panel=_ENCODING,
+        ),
+    ] = ""
 
 
 T = TypeVar("T", bound=Common)
@@ -157,29 +203,45 @@ def with_common_options(
         own = list(inspect.signature(command).parameters.values())[1:]
         common = [
             inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(field.name, field.default)
+                option.name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(option.name, option.default)
             )
-            for field in fields(table)
+            for option in _options(table)
         ]
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
         @wraps(command)
-        def run(**given: Any) -> None:
-            shared = table(**{field.name: given.pop(field.name) for field in fields(table)})
-            command(shared, **given)  # type: ignore[call-arg]
+        def run(context: typer.Context, **given: Any) -> None:
+            told = {option.name: given.pop(option.name) for option in _options(table)}
+            command(table(**told, wording=_wording(context)), **given)  # type: ignore[call-arg]
 
         hints = {parameter.name: hint for parameter in own if (hint := _hints(command).get(parameter.name))}
-        annotations = hints | {field.name: _hints(table)[field.name] for field in fields(table)}
+        annotations = hints | {option.name: _hints(table)[option.name] for option in _options(table)}
         # Typer reads the signature: the command's own options first, as they say what it is about.
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
-                parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotations[parameter.name])
-                for parameter in (*own, *common)
+                context,
+                *(
+                    parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotations[parameter.name])
+                    for parameter in (*own, *common)
+                ),
             ]
         )
-        run.__annotations__ = annotations
+        run.__annotations__ = annotations | {"context": typer.Context}
         return run
 
     return decorate
+
+
+def _options(table: type[Common]) -> list[Field[Any]]:
+    return [option for option in fields(table) if option.name != "wording"]
+
+
+def _wording(context: typer.Context) -> Wording:
+    """What the command that runs calls its parameters, and which of them were given."""
+    names = {option.name: max(option.opts, key=len) for option in context.command.params if option.name}
+    told = ("COMMANDLINE", "ENVIRONMENT")
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return Wording(names, [name for name, source in sources.items() if source is not None and source.name in told])
 
 
 def _hints(of: Any) -> dict[str, Any]:
@@ -193,3 +255,15 @@ def seconds(text: str, option: str) -> float:
         raise typer.BadParameter(f"{text!r} is no time; write 90, 90s, 15m or 1h30m", param_hint=f"--{option}")
     hours, minutes, rest = (float(number or 0) for number in match.groups())
     return hours * 3600 + minutes * 60 + rest
+
+
+def octets(text: str, option: str) -> int | None:
+    """`800k`, `500M`, `1.5GB` (powers of 1000) or `2GiB` (of 1024) as bytes; None for nothing. Raises BadParameter."""
+    if not text:
+        return None
+    match = _SIZE.fullmatch(text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no size; write 500M, 2G or a number of bytes", param_hint=f"--{option}")
+    number, unit = match.groups()
+    step = 1024 if unit and unit.endswith("i") else 1000
+    return int(float(number) * float(step ** (" kmgt".index(unit[0]) if unit else 0)))

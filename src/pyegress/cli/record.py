@@ -9,7 +9,7 @@ import typer
 
 import pyegress
 from pyegress.cli import exit_codes
-from pyegress.cli.options import Common, Encoded, seconds, with_common_options
+from pyegress.cli.options import Common, Copyable, Encoded, seconds, with_common_options
 from pyegress.plan.copy_plan import DEFAULT_GRACE
 from pyegress.plan.selection import SOURCES
 
@@ -63,9 +63,9 @@ def track(
 
 
 @app.command(epilog=_CODES, short_help="Record a participant's camera and microphone into one file.")
-@with_common_options(Encoded, wait="0")
+@with_common_options(Copyable, wait="0")
 def participant(
-    common: Encoded,
+    common: Copyable,
     output: Output,
     identity: Annotated[str, typer.Option("--identity", "-i", help="The participant.", show_default=False)] = "",
     screen_share: Annotated[
@@ -101,9 +101,9 @@ def participant(
 
 
 @app.command(name="track-composite", epilog=_CODES, short_help="Record an audio and a video track into one file.")
-@with_common_options(Encoded)
+@with_common_options(Copyable)
 def track_composite(
-    common: Encoded,
+    common: Copyable,
     output: Output,
     audio_track_id: Annotated[str, typer.Option("--audio-track-id", help="Audio track.", show_default=False)] = "",
     video_track_id: Annotated[str, typer.Option("--video-track-id", help="Video track.", show_default=False)] = "",

@@ -16,6 +16,7 @@ from pyegress.demo.stamp import read_stamp
 #: FFmpeg's names of the codecs, where they differ from RTP's encoding names.
 _LABELS = {codec.value.encoding.lower(): codec.label for codec in Codec} | {"hevc": Codec.H265.label}
 _TILE_WIDTH, _MARGIN, _LINE = 256, 8, 20
+_PICTURE_WIDTH, _COLOURS = 640, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class Inspection:
     codecs: tuple[str, ...]
     #: Pixels of the first picture; None without video.
     size: tuple[int, int] | None
-    #: Decoded pictures, and how many frame numbers are missing between the first and the last.
+    #: Decoded pictures, and how many frame numbers are missing between the first and the last; None without numbers.
     pictures: int
-    missing: int
+    missing: int | None
     #: Some pictures, with their times in seconds, spread over the file.
     samples: tuple[tuple[float, Image.Image], ...]
 
@@ -54,7 +55,7 @@ def inspect(path: Path, samples: int = 5) -> Inspection:
             at = frame.time or 0.0
             if len(chosen) < samples and at >= duration * (len(chosen) + 0.5) / samples:
                 chosen.append((at, Image.fromarray(frame.to_ndarray(format="rgb24"))))
-    missing = max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
+    missing = max(numbers) - min(numbers) + 1 - len(numbers) if numbers else None
     return Inspection(path, duration, codecs, size, pictures, missing, tuple(chosen))
 
 
@@ -75,7 +76,20 @@ def write_contact_sheet(inspections: Sequence[Inspection], path: Path) -> None:
             left = _MARGIN + column * (_TILE_WIDTH + _MARGIN)
             sheet.paste(image.resize((_TILE_WIDTH, _tile_height(image))), (left, top + _LINE))
             draw.text((left, top + _LINE + tile_height + 2), f"{at:.2f} s", fill="gray", font=font)
-    sheet.save(path)
+    _save(sheet, path)
+
+
+def write_picture(inspection: Inspection, path: Path) -> None:
+    """The sampled picture in the middle of a file, as PNG. ValueError for a file without pictures."""
+    if not inspection.samples:
+        raise ValueError(f"{inspection.path} has no pictures")
+    _, image = inspection.samples[len(inspection.samples) // 2]
+    _save(image.resize((_PICTURE_WIDTH, round(image.height * _PICTURE_WIDTH / image.width))), path)
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    # Few colours: what is shown is flat, and the file a fifth as large.
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _tile_height(image: Image.Image) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -17,11 +18,13 @@ import pyegress
 from pyegress.clock import wall
 from pyegress.codecs import Codec
 from pyegress.demo.cast import Cast, Person
-from pyegress.demo.inspection import Inspection, inspect, write_contact_sheet
+from pyegress.demo.inspection import Inspection, inspect, write_contact_sheet, write_picture
 from pyegress.demo.publishers import Content
 from pyegress.demo.server import LiveKitServer
 
 ROOM = "demo"
+#: What the recording of the whole room is called.
+TOGETHER = "room"
 #: Seconds beyond its duration after which a recording counts as stuck.
 _PATIENCE = 60.0
 CAST = {
@@ -57,33 +60,28 @@ async def run_demo(*, duration: float = 15.0, output: Path = Path("recordings"),
     console.print("Decoding what was recorded ...")
     inspections = [await asyncio.to_thread(inspect, path) for path in paths]
     _print_table(inspections, console)
-    sheet = folder / "contact-sheet.png"
+    sheet, picture = folder / "contact-sheet.png", folder / f"{TOGETHER}.png"
     await asyncio.to_thread(write_contact_sheet, inspections, sheet)
-    console.print(f"\nFiles and contact sheet: {folder.resolve()}/", soft_wrap=True)
-    console.print(f"  {' '.join(path.name for path in [*paths, sheet])}", soft_wrap=True)
+    pictures = [sheet]
+    for one in inspections:
+        if one.path.stem == TOGETHER and one.samples:
+            await asyncio.to_thread(write_picture, one, picture)
+            pictures.append(picture)
+    console.print(f"\nFiles and pictures of them: {folder.resolve()}/", soft_wrap=True)
+    console.print(f"  {' '.join(path.name for path in [*paths, *pictures])}", soft_wrap=True)
     return 1 if failed else 0
 
 
 async def _record(
     server: LiveKitServer, folder: Path, duration: float, console: Console
 ) -> dict[str, pyegress.RecordingResult]:
+    """Everybody as published, and all of them together."""
+    told: dict[str, Any] = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
+    told |= {"room": ROOM, "duration": duration, "wait": 30.0}
+    made = {name: pyegress.record_participant(identity=name, output=folder / name, copy=True, **told) for name in CAST}
+    made[TOGETHER] = pyegress.record_room(output=folder / f"{TOGETHER}.mp4", layout="grid", **told)
     async with AsyncExitStack() as stack:
-        recordings = {
-            name: await stack.enter_async_context(
-                pyegress.record_participant(
-                    copy=True,
-                    room=ROOM,
-                    identity=name,
-                    output=folder / name,
-                    url=server.url,
-                    api_key=server.api_key,
-                    api_secret=server.api_secret,
-                    duration=duration,
-                    wait=30.0,
-                )
-            )
-            for name in CAST
-        }
+        recordings = {name: await stack.enter_async_context(recording) for name, recording in made.items()}
         columns = (TextColumn("Recording {task.description:<6}"), BarColumn(), TextColumn("{task.fields[state]}"))
         with Progress(*columns, console=console) as bars:
             watchers = [_watch(name, recording, bars, duration) for name, recording in recordings.items()]
@@ -122,7 +120,7 @@ def _print_table(inspections: Sequence[Inspection], console: Console) -> None:
             " + ".join(one.codecs),
             size,
             str(one.pictures),
-            str(one.missing),
+            "-" if one.missing is None else str(one.missing),
             f"{one.path.stat().st_size / 1000:.0f} kB",
         )
     console.print(table, soft_wrap=True)

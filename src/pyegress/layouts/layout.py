@@ -127,13 +127,13 @@ def _options(text: str) -> Options:
         name, _, value = part.partition("=")
         if name not in _OPTIONS:
             raise InvalidRequest(
-                f"layout option {name[:40]!r} does not exist",
+                f"The layout option {name[:40]!r} does not exist",
                 field="layout",
                 remedy=f"Options are {', '.join(_OPTIONS)}, for instance grid?names=1&gap=8",
             )
         if name in values:
             raise InvalidRequest(
-                f"layout option {name!r} is given twice", field="layout", remedy=f"Give {name} once, with one value"
+                f"The layout option {name!r} is given twice", field="layout", remedy=f"Give {name} once, with one value"
             )
         values[name] = _value(name, value)
     return Options(
@@ -158,7 +158,7 @@ def _value(name: str, text: str) -> int:
             assert_never(option)
     example = "8" if option is _Option.PIXELS else "1"
     raise InvalidRequest(
-        f"layout option {name!r} is {text[:40]!r}, which is not {option.value}",
+        f"The layout option {name!r} is {text[:40]!r}, which is not {option.value}",
         field="layout",
         remedy=f"Write {name}={example}, or leave it out",
     )

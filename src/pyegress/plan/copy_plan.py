@@ -40,7 +40,7 @@ class Connection:
                 remedy="Use ws://HOST:PORT or wss://HOST, as in the server's own clients",
             )
         if not self.room and not self.token:
-            raise InvalidRequest("No room was named", field="room_name", remedy="Give the name of the room")
+            raise InvalidRequest("No room was named", field="room_name", remedy="Give the name of the room (--room)")
         if not self.token and not (self.api_key and self.api_secret):
             missing = " and ".join(
                 name for name, value in (("api key", self.api_key), ("api secret", self.api_secret)) if not value

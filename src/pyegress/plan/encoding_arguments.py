@@ -26,9 +26,9 @@ PRESET_NAMES = {
 COPY = "PASSTHROUGH"
 VIDEO_CODECS: dict[str, tuple[VideoCodec, H264Profile | None]] = {
     "h264": (VideoCodec.H264, None),
-    "h264_baseline": (VideoCodec.H264, H264Profile.BASELINE),
-    "h264_main": (VideoCodec.H264, H264Profile.MAIN),
-    "h264_high": (VideoCodec.H264, H264Profile.HIGH),
+    "h264-baseline": (VideoCodec.H264, H264Profile.BASELINE),
+    "h264-main": (VideoCodec.H264, H264Profile.MAIN),
+    "h264-high": (VideoCodec.H264, H264Profile.HIGH),
     "vp8": (VideoCodec.VP8, None),
     "vp9": (VideoCodec.VP9, None),
     "av1": (VideoCodec.AV1, None),
@@ -73,12 +73,12 @@ class EncodingArguments:
     @property
     def preset_number(self) -> int | None:
         """`EncodingOptionsPreset`; None when none was named."""
-        return _named("preset", self.preset.upper(), PRESET_NAMES) if self.preset else None
+        return named("preset", self.preset, PRESET_NAMES, self.preset.upper()) if self.preset else None
 
     @property
     def wish(self) -> EncodingWish:
         """What goes before the preset. Raises InvalidRequest for a name that does not exist."""
-        codec, profile = _named("video_codec", _plain(self.video_codec), VIDEO_CODECS) or (None, None)
+        codec, profile = named("video_codec", self.video_codec, VIDEO_CODECS) or (None, None)
         return EncodingWish(
             width=self.width or None,
             height=self.height or None,
@@ -87,9 +87,9 @@ class EncodingArguments:
             profile=profile,
             video_bitrate=self.video_bitrate or None,
             key_frame_interval=self.key_frame_interval or None,
-            audio_codec=_named("audio_codec", _plain(self.audio_codec), AUDIO_CODECS),
+            audio_codec=named("audio_codec", self.audio_codec, AUDIO_CODECS),
             audio_bitrate=self.audio_bitrate or None,
-            quality=_named("quality", _plain(self.quality), QUALITIES),
+            quality=named("quality", self.quality, QUALITIES),
         )
 
     def require_none_for_copies(self) -> None:
@@ -97,13 +97,14 @@ class EncodingArguments:
         self._refuse(
             [field.name for field in fields(self) if field.name != "preset"],
             "makes no sense for copies of the packets: nothing is encoded",
-            "Leave it out, or the copying",
+            "Leave it out, or let the recording be encoded",
         )
 
     def require_none_of(self, kind: str) -> None:
         """Raises InvalidRequest when something is asked of the encoder of a kind (audio, video) not recorded."""
-        video = ["width", "height", "fps", "video_bitrate", "video_codec", "key_frame_interval", "quality"]
-        names = video if kind == "video" else ["audio_bitrate", "audio_codec"]
+        audio = ["audio_bitrate", "audio_codec"]
+        # A preset says nothing but what pictures are like.
+        names = audio if kind == "audio" else [field.name for field in fields(self) if field.name not in audio]
         self._refuse(names, f"makes no sense: no {kind} is recorded", f"Leave it out, or record {kind} too")
 
     def _refuse(self, names: list[str], why: str, remedy: str) -> None:
@@ -112,15 +113,16 @@ class EncodingArguments:
                 raise InvalidRequest(f"The option {name} {why}", field=name, remedy=remedy)
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")
+def named(field: str, name: str, table: Mapping[str, T], key: str | None = None) -> T | None:
+    """What `table` has for the value of an option; None for none. Raises InvalidRequest for a name that it lacks.
 
-
-def _named(field: str, name: str, table: Mapping[str, T]) -> T | None:
+    Words are told apart by `-` or `_` in any case, unless `key` is what is looked up.
+    """
     if not name:
         return None
-    if name not in table:
+    key = name.lower().replace("_", "-") if key is None else key
+    if key not in table:
         raise InvalidRequest(
             f"There is no {field.replace('_', ' ')} {name!r}", field=field, remedy=f"Use one of {', '.join(table)}"
         )
-    return table[name]
+    return table[key]

@@ -14,7 +14,8 @@ from pyegress.errors import InvalidRequest
 from pyegress.plan.build import plan_recording
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
-from pyegress.plan.encoding_arguments import EncodingArguments
+from pyegress.plan.encoding_arguments import EncodingArguments, named
+from pyegress.plan.encodings import EncodingWish
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits, Start, Waits
 from pyegress.plan.sources import AudioMixing
 
@@ -22,8 +23,11 @@ FileRequest = pb.RoomCompositeEgressRequest | pb.ParticipantEgressRequest | pb.T
 
 #: How texts about requests name the field; options are named on their own.
 _FIELD_NOTE = ": request has missing or invalid field:"
+#: The field of the refusal that no container holds the codecs.
+NO_FILE_TYPE = "output type"
 #: Fields of requests by the option that sets them, where the names differ.
 _OPTIONS = {"framerate": "fps", "filepath": "output", "file_type": "output", "token or api key/secret": "room"}
+AUDIO_MIXINGS = {mixing.name.lower().replace("_", "-"): mixing for mixing in AudioMixing}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,12 @@ def plan_room(
     audio_mixing: str = "",
 ) -> RecordingPlan:
     """A RoomComposite. `audio_mixing` is a name of `AudioMixing` in any case. Raises InvalidRequest."""
-    mixing = audio_mixing.upper().replace("-", "_") or AudioMixing.DEFAULT.name
-    known = {"DEFAULT": "DEFAULT_MIXING"} | {name.name: name.name for name in AudioMixing if name.value}
-    if mixing not in known:
-        names = ", ".join(name.lower() for name in known)
+    mixing = named("audio_mixing", audio_mixing, AUDIO_MIXINGS) or AudioMixing.DEFAULT
+    if encoding.copies:
         raise InvalidRequest(
-            f"There is no audio mixing {audio_mixing!r}", field="audio_mixing", remedy=f"Use one of {names}"
+            "A layout and a mix have to be encoded, and the preset passthrough copies packets",
+            field="preset",
+            remedy="Choose another preset, or record participants or tracks",
         )
     if audio_only and video_only:
         raise InvalidRequest(
@@ -88,7 +92,7 @@ def plan_room(
             )
     if video_only:
         encoding.require_none_of("audio")
-        if mixing != AudioMixing.DEFAULT.name:
+        if mixing is not AudioMixing.DEFAULT:
             raise InvalidRequest(
                 "The option audio_mixing makes no sense: no audio is recorded",
                 field="audio_mixing",
@@ -100,7 +104,7 @@ def plan_room(
         layout=layout or ("" if audio_only else "grid"),
         audio_only=audio_only,
         video_only=video_only,
-        audio_mixing=known[mixing],
+        audio_mixing=mixing.value,  # type: ignore[arg-type]
     )
     return _planned(request, session, encoding)
 
@@ -159,13 +163,17 @@ def _planned(
             room=session.wait,
         ),
     )
-    return _plan(request, start, service)
+    plan = _plan(request, start, service)
+    _check_used(encoding, plan)
+    return plan
 
 
 def _plan(request: FileRequest, start: Start, service: Service) -> RecordingPlan:
     try:
         plan = plan_recording(request, start, service)
     except InvalidRequest as error:
+        if error.field == NO_FILE_TYPE:
+            raise _no_container(start.encoding) from None
         raise InvalidRequest(
             error.message.partition(_FIELD_NOTE)[0],
             field=_OPTIONS.get(error.field, error.field),
@@ -176,18 +184,45 @@ def _plan(request: FileRequest, start: Start, service: Service) -> RecordingPlan
     return plan
 
 
+def _check_used(encoding: EncodingArguments, plan: RecordingPlan) -> None:
+    """Nothing was asked of an encoder that the file has no use for."""
+    if plan.video is None:
+        encoding.require_none_of("video")
+    if plan.audio is None:
+        encoding.require_none_of("audio")
+    elif plan.audio.codec.lossless and encoding.audio_bitrate:
+        raise InvalidRequest(
+            f"The option audio_bitrate makes no sense: {plan.audio.codec.codec.label} is lossless",
+            field="audio_bitrate",
+            remedy="Leave it out, or choose another codec",
+        )
+
+
 def _check_extension(asked: str, plan: RecordingPlan) -> None:
     """Whoever types an extension means it: another container behind its back is no answer."""
-    named = Container.from_path(asked)
+    extension = Container.from_path(asked)
     (output,) = plan.outputs
-    if named is None or not isinstance(output, FileOutput) or output.container is named:
+    if extension is None or not isinstance(output, FileOutput) or output.container is extension:
         return
+    assert output.container is not None
     encodings = [encoding for encoding in (plan.video, plan.audio) if encoding is not None]
-    held = " and ".join(encoding.codec.name for encoding in encodings)
+    held = " and ".join(encoding.codec.codec.label for encoding in encodings)
+    sound_only = plan.video is not None and extension.value.audio_only
     raise InvalidRequest(
-        f"{asked} cannot hold what is to be recorded ({held})",
+        f"{asked} cannot hold {'pictures' if sound_only else held}",
         field="output",
-        remedy=f"Choose another codec or extension, for instance {output.container.extension}"
-        if output.container
-        else "Choose another extension",
+        remedy=f"Name the file *{output.container.extension}, or record sound alone"
+        if sound_only
+        else f"Name the file *{output.container.extension}, or choose another codec",
+    )
+
+
+def _no_container(wish: EncodingWish) -> InvalidRequest:
+    """No file holds what was asked for together."""
+    audio, video = wish.audio_codec, wish.video_codec
+    sound = audio.codec.label if audio else "sound"
+    return InvalidRequest(
+        f"No kind of file holds {sound} beside {video.codec.label if video else 'pictures'}",
+        field="audio_codec" if audio else "video_codec",
+        remedy="Leave the codec to the file, or choose another one",
     )

@@ -29,7 +29,7 @@ class OneTrack:
             raise InvalidRequest(
                 "No track was named",
                 field="track_id",
-                remedy="Give the track id, or the identity and the source",
+                remedy="Give the track id (--track-id), or the identity and the source (--identity, --source)",
             )
         if self.source and self.source not in SOURCES:
             raise InvalidRequest(
@@ -55,7 +55,9 @@ class ParticipantTracks:
 
     def __post_init__(self) -> None:
         if not self.identity:
-            raise InvalidRequest("No participant was named", field="identity", remedy="Give the participant's identity")
+            raise InvalidRequest(
+                "No participant was named", field="identity", remedy="Give the participant's identity (--identity)"
+            )
 
     @property
     def sources(self) -> tuple[str, str]:
@@ -82,7 +84,7 @@ class TrackPair:
             raise InvalidRequest(
                 "No track was named",
                 field="audio_track_id or video_track_id",
-                remedy="Give an audio track id, a video track id, or both",
+                remedy="Give an audio track id, a video track id, or both (--audio-track-id, --video-track-id)",
             )
         if self.audio_track_id == self.video_track_id:
             raise InvalidRequest(

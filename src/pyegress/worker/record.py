@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from pyegress.clock import wall
-from pyegress.errors import Code, EgressError, InvalidRequest
+from pyegress.errors import EgressError, InvalidRequest
 from pyegress.layouts.layout import Layout
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
@@ -296,28 +296,18 @@ def record_room(
 
 def _composition(plan: RecordingPlan) -> Callable[[Callable[[EgressError], None]], MediaRecorder]:
     """Whatever encodes, loaded when a recording starts."""
-    try:
-        # Loads PyAV.
-        from pyegress.worker.composition import Composition  # type: ignore[import-not-found, unused-ignore]
-    except ModuleNotFoundError:
-        raise EgressError(
-            "Encoded recordings are not available here",
-            code=Code.UNIMPLEMENTED,
-            remedy="Record copies of the packets (--copy)",
-        ) from None
+    from pyegress.worker.composition import Composition  # loads PyAV
 
-    def make(on_error: Callable[[EgressError], None]) -> MediaRecorder:
-        made: MediaRecorder = Composition(plan, on_error=on_error)
-        return made
-
-    return make
+    return lambda on_error: Composition(plan, on_error=on_error)
 
 
 def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
     asked.require_none_for_copies()
     if max_file_size is not None:
         raise InvalidRequest(
-            "The option max_file_size makes no sense for copies", field="max_file_size", remedy="Give a duration"
+            "The option max_file_size makes no sense for copies of the packets",
+            field="max_file_size",
+            remedy="Limit the duration instead, or let the recording be encoded",
         )
 
 

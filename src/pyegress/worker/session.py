@@ -30,13 +30,14 @@ from pyegress.room.events import (
 from pyegress.room.room import Room
 from pyegress.room.transport import DatagramSeam, TransportState
 from pyegress.worker.ending import EndPolicy
-from pyegress.worker.feed import SILENT_AFTER, Feed
+from pyegress.worker.feed import Feed
 from pyegress.worker.index_file import IndexWriter
 from pyegress.worker.joining import join_unless
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.presence import Presence
 from pyegress.worker.progress import Progress, RecordingResult
 from pyegress.worker.recorder import Recorder
+from pyegress.worker.silence import SilenceWatch
 from pyegress.worker.stop import Stop, end_of_media, final_state
 from pyegress.worker.terms import terms_of
 from pyegress.worker.waiting import describe_room, missing_error, waiting_text
@@ -73,8 +74,7 @@ class RecordingSession:
         #: Feeds whose end was dealt with.
         self._over: set[Feed] = set()
         self._given_up: set[Feed] = set()
-        #: Feeds that were found silent and have been spoken of.
-        self._silent: set[Feed] = set()
+        self._silence = SilenceWatch()
         self._recorder: MediaRecorder
         self._index: IndexWriter | None = None
         if isinstance(plan, CopyPlan):
@@ -226,23 +226,23 @@ class RecordingSession:
             self._recorder.room_empty(None)
 
     def _offered(self, participant: Participant, track: TrackPublication) -> None:
-        """A publication is there: record it if it is wanted."""
+        """A publication is there: record it if it is wanted. What cannot be does not end a recording that has begun."""
         assert self._room is not None
         source = track.source.value
         known = self._feeds.get(track.sid)
-        wanted = self._terms.choice.takes(participant, track)
-        if not (wanted or self._policy.replaces_lost(participant.identity, source)):
-            return
-        if known is not None and not known.ended:
-            return
         try:
+            wanted = self._terms.choice.takes(participant, track)
+            if not (wanted or self._policy.replaces_lost(participant.identity, source)):
+                return
+            if known is not None and not known.ended:
+                return
             feed = self._recorder.feed(participant, track)
             self._feeds[track.sid] = feed
             feed.subscription = self._room.subscribe(track.sid, feed)
         except EgressError as error:
             if not self._recorder.started and not self._terms.follows_room:
                 raise
-            self._recorder.warn(f"{source} of {participant.identity} is not recorded: {error}")
+            self._recorder.warn(f"The {source} of {participant.identity!r} is not recorded: {error}")
             return
         self._policy.track_taken(track.sid, participant.identity, source)
         logger.info("recording %s of %r (%s, %s)", source, participant.identity, track.sid, track.mime)
@@ -334,14 +334,9 @@ class RecordingSession:
         """Say so when a track that should send does not."""
         if self._policy.reconnecting:
             return
-        for feed in self._feeds.values():
-            if feed.silent_for(now) < SILENT_AFTER:
-                self._silent.discard(feed)
-            elif feed not in self._silent:
-                self._silent.add(feed)
-                what = "has sent nothing yet" if feed.last_arrival is None else "sends nothing any more"
-                at = f" (after {self._recorder.elapsed(now):.0f} s)" if self._recorder.started else ""
-                self._recorder.warn(f"The {feed.source} of {feed.identity!r} is not muted and {what}{at}")
+        elapsed = self._recorder.elapsed(now) if self._recorder.started else None
+        for text in self._silence.warnings(self._feeds.values(), now, elapsed):
+            self._recorder.warn(text)
 
     async def _finish(self, stop: Stop) -> RecordingResult:
         self._move(RecordingState.ENDING, stop.details or stop.reason.value)
