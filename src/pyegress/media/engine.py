@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 MIX_RATE = 48_000
 #: Sound is rendered in blocks of this many samples (20 ms).
 BLOCK = 960
-#: Seconds between rounds while only sound is rendered: a wake-up costs more than what it does.
-_SOUND_ROUND = 0.1
+#: Seconds between rounds while only sound is rendered, or nothing: a wake-up costs more than what it does.
+_SLOW_ROUND = 0.1
 #: Pictures rendered before the inbox is looked at again, when there is much to catch up.
 _TICKS_PER_ROUND = 8
 #: In time without anybody in the room, pictures come this many seconds apart.
@@ -112,6 +112,8 @@ class MediaEngine:
         self._first: set[str] = set()
         self._zero: Monotonic | None = None
         self._paused_at: Monotonic | None = None
+        #: Up to when was rendered in the last round.
+        self._rendered: Monotonic | None = None
         #: Time without anybody in the room that is being filled: from, to.
         self._gap = (Monotonic(0.0), Monotonic(0.0))
         #: Tracks that have ended and not begun again.
@@ -192,6 +194,7 @@ class MediaEngine:
                 case Begin() as begin:
                     self._begin(begin)
                 case Blank() as blank:
+                    self._timeline.muted(blank.track, blank.at)
                     if self._video is not None:
                         self._video.changes.append(blank)
                 case End() as end:
@@ -273,20 +276,21 @@ class MediaEngine:
         """Render what is due. Returns the seconds until there is more to do, 0 when there is already."""
         zero = self._zero
         if until is None or zero is None:
-            return 1 / 30
+            return _SLOW_ROUND
+        standing, self._rendered = until == self._rendered, until
         seconds = until - zero
         self._hand_out(zero, until + _AHEAD)
         if self._audio is not None:
             self._render_sound(int(seconds * MIX_RATE))
         if self._video is None:
-            return _SOUND_ROUND
+            return _SLOW_ROUND
         rate = self._video.encoding.framerate
         last = int(seconds * rate)  # the tick at or before that moment
         filling = zero + self._video.tick / rate < self._gap[1]
         self._note_lag(0.0 if filling else (last - self._video.tick + 1) / rate)
         for _ in range(_TICKS_PER_ROUND):
             if self._video.tick > last:
-                return max(0.001, (self._video.tick / rate) - seconds)
+                return _SLOW_ROUND if standing else max(0.001, (self._video.tick / rate) - seconds)
             self._render_picture(zero)
         return 0.0
 
