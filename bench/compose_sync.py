@@ -138,8 +138,10 @@ async def record(
     if name == "participant":
         recording = pyegress.record_participant(identity="p0", **common)
     elif name == "composite":
-        (person,) = await server.participants(ROOM)
-        sids = {track.type: track.sid for track in person.tracks}
+        sids: dict[int, str] = {}
+        while len(sids) < 2:  # the server lists tracks somewhat later than it takes them
+            (person,) = await server.participants(ROOM)
+            sids = {track.type: track.sid for track in person.tracks}
         recording = pyegress.record_track_composite(
             audio_track_id=sids[api.TrackType.AUDIO], video_track_id=sids[api.TrackType.VIDEO], **common
         )
