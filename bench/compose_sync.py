@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from bench.machine import TOLERATED, Quiet, verdict
 from livekit import api
@@ -134,7 +135,7 @@ async def record(
 ) -> Path:
     """Record a scene for so many seconds."""
     access = {"url": server.url, "api_key": server.api_key, "api_secret": server.api_secret}
-    common = {"room": ROOM, "output": output, "duration": seconds, **access}
+    common: dict[str, Any] = {"room": ROOM, "output": output, "duration": seconds, **access}
     if name == "participant":
         recording = pyegress.record_participant(identity="p0", **common)
     elif name == "composite":

@@ -128,6 +128,7 @@ async def test_a_microphone_that_comes_and_goes(livekit_server: LiveKitServer, t
         await livekit_server.mute_track(name, "ada", sid, muted=False)
         await mark(2.0)
         await livekit_server.mute_track(name, "ada", sid)
+        await recorded(recording, marks[-1] + 0.5)
         await ada.unpublish(Source.MICROPHONE)
         await mark(2.0)
         await ada.publish(Source.MICROPHONE)
