@@ -57,8 +57,8 @@ SCENES = {
 def encoder_alone(path: Path, seconds: float) -> float:
     """Core-seconds per second of media that the encoder needs for the pictures of a recording."""
     import av
-    from pyegress.media.video_encoder import VideoEncoder
 
+    from pyegress.media.video_encoder import VideoEncoder
     from pyegress.plan.encodings import EncodingWish, VideoCodec, video_encoding
 
     frames: list[av.VideoFrame] = []

@@ -138,6 +138,23 @@ def test_a_mute_fades_out_and_in() -> None:
     assert track.counters.late == 0
 
 
+def test_what_has_the_time_of_the_packet_before_it_is_passed_over() -> None:
+    """As the server mutes: silence at the last packet's own time, at once, and more of it 6 ms behind its end."""
+    frames = opus_packets(tone(1))
+    last = frames[-1]
+    silence = b"\xf8\xff\xfe"
+    for ticks in (0, 960 + 303, 960 + 303 + 978, 960 + 303 + 978 + 961):
+        frames.append(EncodedFrame(Codec.OPUS, silence, last.timestamp + ticks, Monotonic(0.0), duration=960))
+    track = AudioTrack(Codec.OPUS)
+    for frame in frames:
+        track.push(frame, frame.timestamp / RATE)
+    out = read_all(track, 1.5)
+    assert steepest(out) < SLOPE
+    assert np.abs(out[RATE - 4800 : RATE - 960]).max() > 0.2
+    assert np.abs(out[RATE + 1920 :]).max() < 0.001
+    assert track.counters.late == 1
+
+
 def test_frames_that_come_too_late_are_dropped_and_sound_joins_again() -> None:
     track = AudioTrack(Codec.OPUS, Raw())
     frames = raw(tone(2))

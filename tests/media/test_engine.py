@@ -259,6 +259,41 @@ def test_sound_alone_on_two_sides() -> None:
     assert beep_onsets(right, tone_of(3), least=0.02) == []
 
 
+def test_it_rests_while_nobody_is_there() -> None:
+    """Wherever between two pictures the output stands still: nothing is due, so it looks ten times a second."""
+    begun = Monotonic(monotonic() - 30.0)
+    output, looks, enough = Output(), list[float](), threading.Event()
+
+    def clock() -> Monotonic:
+        now = monotonic()
+        if engine.stats.pictures >= 30:
+            looks.append(now)
+            if len(looks) > 5:
+                enough.set()
+        return now
+
+    engine = MediaEngine(
+        video=VIDEO,
+        audio=None,
+        director=one("ada-v"),
+        live=True,
+        on_packet=output.take,
+        on_failed=output.errors.append,
+        clock=clock,
+    )
+    # One millisecond before a picture would be due.
+    for message in (
+        *(message for _, message in sent("ada-v", pictures(), begun)),
+        Pause(Monotonic(begun + DELAY + 0.999)),
+    ):
+        engine.post(message)
+    assert enough.wait(30), "it never came to the pause"
+    engine.finish(None).result(60)
+    assert output.errors == []
+    assert engine.stats.pictures == 30
+    assert looks[5] - looks[0] > 0.3
+
+
 def test_a_stop_before_any_media() -> None:
     output = composed(one(), [], monotonic(), 1.0)
     assert output.packets == {Kind.VIDEO: [], Kind.AUDIO: []}

@@ -9,8 +9,9 @@ import pytest
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec
 from pyegress.media.playout import CATCH_UP, FILE_DELAY, LIVE_DELAY, MAX_BEHIND, Playout
+from pyegress.media.publisher_clock import GIVEN_UP, STALLED
 from pyegress.media.session_timeline import PATIENCE, SessionTimeline
-from tests.media.simulated_call import LOCAL, Call, Publisher, camera, catching_up, mic
+from tests.media.simulated_call import LOCAL, Call, Publisher, camera, catching_up, mic, stall
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +70,50 @@ def test_a_file_holds_for_one_who_joins_late() -> None:
     assert call.missed == 0
     assert max(abs(error) for error in late[0].errors()) < 0.001
     assert speed(call) <= CATCH_UP + 0.01
+
+
+def test_a_file_is_held_while_the_network_stands_still() -> None:
+    """Of one publisher, while another one sends."""
+    ann, bob = Publisher("ann"), Publisher("bob")
+    held = [make(ann, delay=stall(20.0, 3.0)) for make in (mic, camera)]
+    call = Call(*held, mic(bob)).run(40.0)
+    assert behind(call, 20.5) == pytest.approx(FILE_DELAY, abs=0.01)
+    assert behind(call, 23.0) == pytest.approx(FILE_DELAY + 3.0 - STALLED, abs=0.1)
+    assert behind(call, 30.0) == pytest.approx(FILE_DELAY, abs=0.01)
+    assert call.missed == 0
+    assert speed(call) <= CATCH_UP + 0.01
+
+
+def test_a_publisher_who_vanishes_is_not_waited_for_long() -> None:
+    ann, bob = Publisher("ann"), Publisher("bob")
+    call = Call(mic(ann, mutes=((20.0, 60.0),)), mic(bob)).run(60.0)
+    farthest = max(far for at, far in rendered(call) if at > 15.0)
+    assert farthest == pytest.approx(FILE_DELAY + GIVEN_UP - STALLED, abs=0.1)
+    assert behind(call, 40.0) == pytest.approx(FILE_DELAY, abs=0.01)
+
+
+def test_a_mute_is_no_stall() -> None:
+    """Also when the server's stand-in for the picture comes after it; what comes after that counts again."""
+    timeline, playout = SessionTimeline(exact=True), Playout(live=False)
+    timeline.begin_stream("camera", "ann", Codec.VP8)
+    timeline.report("camera", Wall(1000.0), 0, Monotonic(LOCAL))
+
+    def sent(begin: float, end: float) -> None:
+        for number in range(round(begin * 30), round(end * 30)):
+            timeline.arrived("camera", number * 3000, Monotonic(LOCAL + number / 30))
+            playout.until(Monotonic(LOCAL + number / 30), timeline)
+
+    sent(0.0, 10.0)
+    assert not timeline.waiting(Monotonic(LOCAL + 10.0 + STALLED / 2))
+    assert timeline.waiting(Monotonic(LOCAL + 11.0))
+    timeline.muted("camera", Monotonic(LOCAL + 9.9))
+    timeline.arrived("camera", 301 * 3000, Monotonic(LOCAL + 10.1))
+    assert not timeline.waiting(Monotonic(LOCAL + 11.0))
+    sent(15.0, 20.0)
+    assert timeline.waiting(Monotonic(LOCAL + 21.0))
+    assert not timeline.waiting(Monotonic(LOCAL + 20.0 + GIVEN_UP))
+    timeline.end_stream("camera")
+    assert not timeline.waiting(Monotonic(LOCAL + 21.0))
 
 
 def test_a_file_is_not_held_beyond_measure_when_one_joins_after_another() -> None:
@@ -133,6 +178,8 @@ def test_rounds_that_come_seldom_catch_up_all_the_same() -> None:
     timeline.arrived("mic", 0, Monotonic(LOCAL))
     assert playout.until(Monotonic(LOCAL + 2.9), timeline) is None
     timeline.report("mic", Wall(1e9), 0, Monotonic(LOCAL + 3.0))
+    for at in (3.0, 3.5, 9.5):
+        timeline.arrived("mic", round(at * 48_000), Monotonic(LOCAL + at))
     assert playout.until(Monotonic(LOCAL + 3.0), timeline) == LOCAL
     assert playout.until(Monotonic(LOCAL + 3.5), timeline) == pytest.approx(LOCAL + 1.0)
     assert playout.until(Monotonic(LOCAL + 9.5), timeline) == pytest.approx(LOCAL + 8.5)

@@ -98,8 +98,9 @@ def test_every_codec_and_quality_has_a_name() -> None:
     ],
 )
 def test_names_that_do_not_exist(option: str, value: str, message: str, remedy: str) -> None:
+    arguments: dict[str, Any] = {option: value}
     with pytest.raises(InvalidRequest) as raised:
-        EncodingArguments(**{option: value})
+        EncodingArguments(**arguments)
     assert raised.value.message == message
     assert raised.value.field == option
     assert remedy in raised.value.remedy

@@ -65,13 +65,15 @@ async def test_impaired_datagrams(livekit_server: LiveKitServer, tmp_path: Path)
         Witness(livekit_server, room) as witness,
         asyncio.TaskGroup() as group,
     ):
-        runs = {}
+        runs, seams = {}, {}
         for seed, (name, (_, impairment)) in enumerate(IMPAIRMENTS.items()):
             plan = record(livekit_server, room, tmp_path / name, duration=SECONDS).plan
-            seam = SeededImpairment(seed, impairment)
-            sessions[name] = RecordingSession(plan, seam=seam)
+            seams[name] = SeededImpairment(seed, impairment)
+            sessions[name] = RecordingSession(plan, seam=seams[name])
             runs[name] = group.create_task(sessions[name].run())
     for name, (loss, _) in IMPAIRMENTS.items():
+        assert seams[name].inbound_tally.passed > 100
+        assert (seams[name].inbound_tally.dropped > 0) == (loss > 0)
         assert_mostly_there(the_file(runs[name].result()), loss, witness)
 
 

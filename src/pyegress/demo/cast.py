@@ -1,7 +1,7 @@
 """Demo participants in a process of their own: a busy recorder does not make them late, and their SDK stays quiet.
 
 `python -m pyegress.demo.cast` reads one line of JSON from standard input, `{"url": …, "people": [{"name", "token",
-"content"}]}`, says `ready` when everybody publishes, and leaves when standard input ends.
+"content"}]}`, says `ready` and everybody's epoch when everybody publishes, and leaves when standard input ends.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from pyegress.clock import Monotonic
 from pyegress.codecs import Codec
 from pyegress.demo.publishers import Content, DemoParticipant, release_sdk
 
 #: Seconds for everybody to leave.
 _LEAVE_TIMEOUT = 15.0
+_READY = "ready "
 
 
 class CastFailed(Exception):
@@ -55,6 +57,8 @@ class Cast:
     def __init__(self, url: str, people: list[Person]) -> None:
         self._task = json.dumps({"url": url, "people": [person.as_json() for person in people]})
         self._process: subprocess.Popen[str] | None = None
+        #: When everybody's frame 0 and sample 0 were due, by name: this machine's monotonic clock.
+        self.epochs: dict[str, Monotonic] = {}
 
     def __enter__(self) -> Self:
         """Start; returns when everybody publishes. Raises CastFailed."""
@@ -72,11 +76,12 @@ class Cast:
         process.stdin.write(self._task + "\n")
         process.stdin.flush()
         said = ""
-        while (line := process.stdout.readline()) and line != "ready\n":
+        while (line := process.stdout.readline()) and not line.startswith(_READY):
             said = line.strip()
         if not line:
             self._end()
             raise CastFailed(said or f"exit code {process.returncode}")
+        self.epochs = json.loads(line.removeprefix(_READY))
         return self
 
     def __exit__(
@@ -100,12 +105,14 @@ class Cast:
 
 async def _play(task: Mapping[str, Any]) -> None:
     async with AsyncExitStack() as stack:
+        epochs = {}
         for person in map(Person.from_json, task["people"]):
             participant = DemoParticipant(
                 task["url"], person.token, person.name, person.content, video=person.video, audio=person.audio
             )
             await stack.enter_async_context(participant)
-        sys.stdout.write("ready\n")
+            epochs[person.name] = participant.epoch
+        sys.stdout.write(f"{_READY}{json.dumps(epochs)}\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
 

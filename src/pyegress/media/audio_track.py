@@ -158,6 +158,12 @@ class AudioTrack:
             return self._begin(packet, stop)
         if abs(self._place() - self._offset) > MAX_MOVE or gap < -CONCEALED:
             return self._replace(packet, stop)
+        if gap + packet.duration <= 0:
+            # The server's first silence after a mute has the time of the last packet. Decoded and cut off, it would end
+            # the sound before it with a click.
+            self._next()
+            self.counters.late += 1
+            return True
         lost = packet.frame.discontinuity
         if gap > (CONCEALED if lost else TAIL):
             if lost:

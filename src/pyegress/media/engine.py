@@ -196,6 +196,7 @@ class MediaEngine:
                 case Begin() as begin:
                     self._begin(begin)
                 case Blank() as blank:
+                    self._timeline.muted(blank.track, blank.at)
                     if self._video is not None:
                         self._video.changes.append(blank)
                 case End() as end:

@@ -40,7 +40,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A video track shows nothing from `at` on, until its next key frame: muted."""
+    """A track is muted since `at`: video shows nothing until its next key frame."""
 
     track: str
     at: Monotonic

@@ -16,7 +16,8 @@ MAX_BEHIND = 8.0
 class Playout:
     """Says up to which moment may be rendered. Never goes back.
 
-    A file waits for tracks that are not exactly placed yet and catches up afterwards; `live` never waits.
+    A file waits for tracks that are not exactly placed yet, and for publishers whom the network holds up; afterwards it
+    catches up. `live` never waits.
     """
 
     def __init__(self, *, live: bool) -> None:

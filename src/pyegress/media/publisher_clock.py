@@ -19,6 +19,11 @@ PLAUSIBLE = 0.4
 _NEWS, _CONFIRMED = 0.05, 4.0
 #: Sound leads pictures as long as it has come within this time, seconds.
 _LEADING = 0.5
+#: A publisher of whom nothing has come for STALLED seconds may be held up by the network; after GIVEN_UP seconds it
+#: hardly is. What DTX sends, and a picture that waits for a lost packet, comes sooner.
+STALLED, GIVEN_UP = 0.6, 5.0
+#: What still comes of a track after it was muted comes within this time, seconds.
+_AFTER_MUTE = 1.0
 
 
 class PlacedTrack:
@@ -31,6 +36,7 @@ class PlacedTrack:
         "ended",
         "line",
         "lines",
+        "muted_at",
         "past",
         "pending",
         "publisher",
@@ -55,6 +61,14 @@ class PlacedTrack:
         #: Its reports agree with arrivals.
         self.believed = False
         self.ended = False
+        #: When it was muted last.
+        self.muted_at = float("-inf")
+
+    def sending_until(self) -> float | None:
+        """When its newest frame came; None if nothing is to be expected of it now."""
+        if self.line is None or self.ended or self.line.seen - self.muted_at <= _AFTER_MUTE:
+            return None
+        return self.line.seen
 
 
 class PublisherClock:
@@ -100,6 +114,11 @@ class PublisherClock:
         for track in self.tracks:
             if track.line is not None:
                 track.line.offset = track.line.least - track.skew
+
+    def stalled(self, now: Monotonic) -> bool:
+        """Whether nothing comes of what was coming until a moment ago."""
+        newest = max((at for track in self.tracks if (at := track.sending_until()) is not None), default=None)
+        return newest is not None and STALLED < now - newest < GIVEN_UP
 
     def _agreeing(self, transits: list[tuple[float, int]]) -> float | None:
         """The least transit of the largest group that agrees; None if no two of several tracks do."""

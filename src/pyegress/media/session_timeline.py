@@ -71,6 +71,11 @@ class SessionTimeline:
         if known is not None:
             known.ended = True
 
+    def muted(self, track: Hashable, at: Monotonic) -> None:
+        """A track is muted since `at`: until more comes of it, nothing is expected."""
+        if (known := self._tracks.get(track)) is not None:
+            known.muted_at = at
+
     def arrived(self, track: Hashable, timestamp: int, arrival: Monotonic) -> None:
         """A frame arrived. To be called for every frame, also for those that are late, before its place is asked for.
 
@@ -131,14 +136,18 @@ class SessionTimeline:
         return known is not None and known.believed
 
     def waiting(self, now: Monotonic) -> bool:
-        """Whether it is worth to wait: a new track will soon have sender reports."""
-        return self._exact and any(
-            known.line is not None
-            and not known.believed
-            and not known.ended
-            and known.line is known.lines[0]
-            and now - known.line.begun < PATIENCE
-            for known in self._tracks.values()
+        """Whether it is worth to wait: a new track will soon have sender reports, or a publisher who sent until a
+        moment ago is held up by the network."""
+        return self._exact and (
+            any(
+                known.line is not None
+                and not known.believed
+                and not known.ended
+                and known.line is known.lines[0]
+                and now - known.line.begun < PATIENCE
+                for known in self._tracks.values()
+            )
+            or any(publisher.stalled(now) for publisher in self._publishers.values())
         )
 
     def earliest(self) -> Monotonic | None:

@@ -139,7 +139,7 @@ class Composition:
 
     def on_event(self, event: RoomEvent) -> None:
         """Anything that happens in the room."""
-        if isinstance(event, TrackMuted) and event.track.kind is Kind.VIDEO:
+        if isinstance(event, TrackMuted):
             self._post(Blank(event.track.sid, event.at))
         if self._stage is not None:
             self._stage.on_event(event)

@@ -11,14 +11,21 @@ from pyegress.room.directory import await_room, room_returns
 from pyegress.room.options import RoomOptions
 from pyegress.room.room import Room
 from pyegress.room.token import token_claims
+from pyegress.room.transport import DatagramSeam
 from pyegress.worker.terms import Terms
 
 T = TypeVar("T")
 
 
-async def join_unless(stopped: Coroutine[Any, Any, T], terms: Terms, *, on_waiting: Callable[[str], None]) -> Room | T:
+async def join_unless(
+    stopped: Coroutine[Any, Any, T],
+    terms: Terms,
+    *,
+    on_waiting: Callable[[str], None],
+    seam: DatagramSeam | None = None,
+) -> Room | T:
     """The room, joined; or what `stopped` gives, if that comes first. Raises EgressError."""
-    joining = asyncio.create_task(join_room(terms, on_waiting=on_waiting), name="join room")
+    joining = asyncio.create_task(join_room(terms, on_waiting=on_waiting, seam=seam), name="join room")
     stopping = asyncio.create_task(stopped, name="stop while joining")
     room: Room | None = None
     try:
@@ -35,8 +42,8 @@ async def join_unless(stopped: Coroutine[Any, Any, T], terms: Terms, *, on_waiti
             await joining.result().aclose()
 
 
-async def join_room(terms: Terms, *, on_waiting: Callable[[str], None]) -> Room:
-    """The room, joined. `on_waiting` is told what is waited for. Raises EgressError.
+async def join_room(terms: Terms, *, on_waiting: Callable[[str], None], seam: DatagramSeam | None = None) -> Room:
+    """The room, joined. `on_waiting` is told what is waited for; `seam` impairs datagrams. Raises EgressError.
 
     With a token alone the server's rooms cannot be listed: then joining may create the room.
     """
@@ -63,6 +70,7 @@ async def join_room(terms: Terms, *, on_waiting: Callable[[str], None]) -> Room:
             latency=terms.latency,
             reconnect_window=terms.reconnect_window,
             room_is_there=is_there if can_list else None,
+            seam=seam,
         )
     )
     return room

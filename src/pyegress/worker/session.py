@@ -137,7 +137,7 @@ class RecordingSession:
     async def _record(self) -> Stop:
         self._report()
         self._recorder.check_output()
-        room = await join_unless(self._next_stop(), self._terms, on_waiting=self._say_waiting)
+        room = await join_unless(self._next_stop(), self._terms, on_waiting=self._say_waiting, seam=self._seam)
         if isinstance(room, Stop):
             return room
         self._room = room
