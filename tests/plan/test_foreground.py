@@ -48,7 +48,7 @@ def pair(output: str = "pair.mp4", audio: str = "TR_A", video: str = "TR_V", **e
 def test_a_room_by_default() -> None:
     plan = room()
     assert plan.type is RequestType.ROOM_COMPOSITE
-    assert plan.source == RoomSource("", AudioMixing.DEFAULT)
+    assert plan.source == RoomSource("grid", AudioMixing.DEFAULT)
     assert plan.connection == CONNECTION
     assert (plan.with_audio, plan.with_video, plan.passthrough) == (True, True, False)
     assert plan.video is not None
@@ -73,7 +73,7 @@ def test_layout_and_sides_of_a_room() -> None:
 
 @pytest.mark.parametrize(("name", "mixing"), [*AUDIO_MIXINGS.items(), ("DUAL_CHANNEL_ALTERNATE", AudioMixing(2))])
 def test_sides_by_name(name: str, mixing: AudioMixing) -> None:
-    assert room(audio_mixing=name).source == RoomSource("", mixing)
+    assert room(audio_mixing=name).source == RoomSource("grid", mixing)
 
 
 def test_one_kind_of_a_room() -> None:
