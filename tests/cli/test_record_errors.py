@@ -185,6 +185,18 @@ async def test_what_is_not_in_the_room(
     assert not os.listdir(tmp_path)
 
 
+async def test_an_id_of_the_wrong_kind(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    async with publisher(livekit_server, "cli-kind", content=content()) as ada:
+        camera = ada.sids[Source.CAMERA]
+        ended = await run(
+            *("record", "track-composite", "-r", "cli-kind", "--audio-track-id", camera, "-o", tmp_path / "x"),
+            server=livekit_server,
+        )
+    text = f"Track {camera} was given as --audio-track-id and is a video track"
+    assert_says(ended, ExitCode.USAGE, text, "Give the id of a track of audio")
+    assert not os.listdir(tmp_path)
+
+
 async def test_nobody_publishes_anything(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     async with publisher(livekit_server, "cli-quiet", content=content(), video=False, audio=False):
         ended = await run(
