@@ -30,7 +30,7 @@ COMMON = (
 
 def shown(*arguments: str, code: int = 0, **variables: str) -> str:
     """The output as one line of words."""
-    env = environment(**variables) | {"COLUMNS": "200", "TERM": "dumb"}
+    env = environment() | variables | {"COLUMNS": "200", "TERM": "dumb"}
     result = CliRunner().invoke(app, list(arguments), env=env)
     assert result.exit_code == code, result.output
     return " ".join(result.output.replace("│", " ").split())
