@@ -10,20 +10,28 @@ from typer.testing import CliRunner
 
 from pyegress.cli.exit_codes import ExitCode
 from pyegress.cli.main import app
+from pyegress.plan.encoding_arguments import AUDIO_CODECS, COPY, PRESET_NAMES, QUALITIES, VIDEO_CODECS
+from pyegress.plan.foreground import AUDIO_MIXINGS
 from tests.cli.command import environment
 
 pytestmark = pytest.mark.unit
 
 RECORDINGS = ("track", "participant", "track-composite", "tracks", "room")
+ENCODED = ("participant", "track-composite", "room")
+ENCODING = (
+    *("--preset", "--width", "--height", "--fps", "--video-bitrate", "--audio-bitrate", "--video-codec"),
+    *("--audio-codec", "--key-frame-interval", "--quality", "--max-file-size"),
+)
 COMMON = (
     *("--room", "--url", "--api-key", "--api-secret", "--token", "--duration", "--wait", "--reconnect-window"),
     *("--overwrite", "--json", "--quiet", "--verbose"),
 )
 
 
-def shown(*arguments: str, code: int = 0) -> str:
+def shown(*arguments: str, code: int = 0, **variables: str) -> str:
     """The output as one line of words."""
-    result = CliRunner().invoke(app, list(arguments), env=environment() | {"COLUMNS": "200", "TERM": "dumb"})
+    env = environment() | variables | {"COLUMNS": "200", "TERM": "dumb"}
+    result = CliRunner().invoke(app, list(arguments), env=env)
     assert result.exit_code == code, result.output
     return " ".join(result.output.replace("│", " ").split())
 
@@ -38,6 +46,24 @@ def test_help_names_every_option_and_has_an_example(command: str) -> None:
         assert name in text
     for code in ExitCode:
         assert f"{code.value} " in text
+
+
+@pytest.mark.parametrize("command", RECORDINGS)
+def test_only_what_encodes_has_options_for_it(command: str) -> None:
+    text = shown("record", command, "--help")
+    for option in ENCODING:
+        assert (option in text) == (command in ENCODED), option
+    assert ("--copy" in text) == ("passthrough" in text) == (command in ("participant", "track-composite"))
+    assert ("--layout" in text) == (command == "room")
+
+
+def test_help_names_what_can_be_chosen() -> None:
+    text = shown("record", "room", "--help")
+    for table in (VIDEO_CODECS, AUDIO_CODECS, QUALITIES, AUDIO_MIXINGS):
+        for name in table:
+            assert name in text
+    for name in PRESET_NAMES.keys() - {COPY}:
+        assert name.removeprefix("PORTRAIT_") in text
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["record", "-h"]])
@@ -82,6 +108,57 @@ def test_the_version() -> None:
 )
 def test_mistakes_are_named_at_once(arguments: list[str], message: str) -> None:
     assert message in shown(*arguments, code=ExitCode.USAGE)
+
+
+ROOM = ("record", "room", "-r", "r", "-o", "x.mp4")
+ALICE = ("record", "participant", "-r", "r", "-i", "alice", "-o", "x")
+TRACK = ("record", "track-composite", "-r", "r", "-o", "x", "--audio-track-id", "TR_1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*ROOM, "--preset", "4k"), "--preset: There is no preset '4k'. Use one of H264_720P_30, "),
+        ((*ROOM, "--preset", "passthrough"), "--preset: A layout and a mix have to be encoded"),
+        ((*ROOM, "--width", "641"), "--width: Pictures cannot be encoded with a width of 641. Give an even number"),
+        ((*ROOM, "--fps", "1000"), "--fps: Pictures cannot be encoded at 1000 a second. Give 1 to 240"),
+        ((*ROOM, "--video-bitrate", "-5"), "--video-bitrate: The video bitrate cannot be -5. Give more than 0"),
+        (
+            (*ROOM, "--video-codec", "theora"),
+            "--video-codec: There is no video codec 'theora'. Use one of h264, h264-b",
+        ),
+        ((*ROOM, "--video-codec", "vp8"), "--output: x.mp4 cannot hold VP8 and Opus. Name the file *.webm"),
+        ((*ROOM, "--audio-codec", "mp3"), "--audio-codec: No kind of file holds MP3 beside pictures. Leave the codec"),
+        ((*ROOM, "--quality", "best"), "--quality: There is no quality 'best'. Use one of economy, standard, high."),
+        ((*ROOM, "--layout", "grid?gap=x"), "--layout: The layout option 'gap' is 'x', which is not a whole number"),
+        (
+            (*ROOM, "--audio-mixing", "left"),
+            "--audio-mixing: There is no audio mixing 'left'. Use one of default, dual-",
+        ),
+        ((*ROOM, "--audio-only", "--video-only"), "The options --audio-only and --video-only exclude each other."),
+        ((*ROOM, "--audio-only", "--layout", "grid"), "The option --layout makes no sense: no video is recorded."),
+        ((*ROOM, "--audio-only", "--fps", "25"), "The option --fps makes no sense: no video is recorded. Leave it out"),
+        ((*ROOM, "--video-only", "--audio-bitrate", "96"), "The option --audio-bitrate makes no sense: no audio is"),
+        ((*ROOM, "--max-file-size", "big"), "'big' is no size; write 500M, 2G or a number of bytes"),
+        ((*ROOM, "--max-file-size", "0"), "--max-file-size: The max file size must be more than 0."),
+        ((*ROOM, "--url", "h:1"), "--url: 'h:1' is not the URL of a LiveKit server."),
+        ((*ROOM, "--copy"), "No such option: --copy"),
+        ((*ALICE, "--copy", "--video-bitrate", "500"), "The option --video-bitrate makes no sense for copies of the"),
+        (
+            (*ALICE, "--preset", "passthrough", "--fps", "25"),
+            "The option --fps makes no sense for copies of the packets",
+        ),
+        ((*ALICE, "--copy", "--max-file-size", "5M"), "The option --max-file-size makes no sense for copies of the"),
+        ((*ALICE, "-o", "x.mp3", "--width", "640"), "The option --width makes no sense: no video is recorded."),
+        ((*ALICE, "-o", "x.webm", "--audio-codec", "aac"), "--output: x.webm cannot hold H.264 and AAC."),
+        ((*TRACK, "--width", "640"), "The option --width makes no sense: no video is recorded."),
+        ((*TRACK, "--video-track-id", "TR_1"), "--audio-track-id: The audio and the video track are the same."),
+        ((*TRACK, "-o", "x.flac", "--audio-bitrate", "96"), "--audio-bitrate makes no sense: FLAC is lossless."),
+    ],
+)
+def test_options_that_make_no_sense_are_named_as_they_were_typed(arguments: tuple[str, ...], message: str) -> None:
+    server = {"LIVEKIT_URL": "ws://127.0.0.1:9", "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "hush"}
+    assert message in shown(*arguments, code=ExitCode.USAGE, **server)
 
 
 def loaded(modules: str, heavy: tuple[str, ...]) -> list[str]:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import typer
 
-from pyegress.cli.options import Common, seconds
+from pyegress.cli.options import Common, Copyable, Encoded, octets, seconds
+from pyegress.plan.encoding_arguments import EncodingArguments
 
 pytestmark = pytest.mark.unit
 
@@ -44,3 +45,39 @@ def test_arguments_of_a_recording() -> None:
     assert arguments["overwrite"] is True
     assert Common().arguments()["duration"] is None
     assert Common().arguments()["wait"] == 30.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("0", 0),
+        ("1234567", 1_234_567),
+        ("800k", 800_000),
+        ("500M", 500_000_000),
+        ("2G", 2_000_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("1t", 10**12),
+        ("2GiB", 2 << 30),
+        ("512kib", 512 << 10),
+        ("100B", 100),
+    ],
+)
+def test_sizes(text: str, expected: int | None) -> None:
+    assert octets(text, "max-file-size") == expected
+
+
+@pytest.mark.parametrize("text", ["-5M", "M", "5X", "nan", "1e9", "1_000", "5 M B", "٣M", "5i"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no size; write 500M, 2G or a number of bytes"):
+        octets(text, "max-file-size")
+
+
+@pytest.mark.parametrize("table", [Encoded, Copyable])
+def test_arguments_of_an_encoded_recording(table: type[Encoded]) -> None:
+    told = table(room="r", max_file_size="5M", preset="H264_1080P_30", fps=25)
+    assert told.arguments()["max_file_size"] == 5_000_000
+    assert told.arguments()["room"] == "r"
+    assert EncodingArguments(**told.encoding()) == EncodingArguments(preset="H264_1080P_30", fps=25)
+    assert table().arguments()["max_file_size"] is None
+    assert EncodingArguments(**table().encoding()) == EncodingArguments()

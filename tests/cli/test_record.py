@@ -347,3 +347,25 @@ async def test_packets_are_those_that_were_published(livekit_server: LiveKitServ
     packets = read_packets(tmp_path / "x.webm", "video")
     assert len(packets) > 30
     assert {packet.data for packet in packets} <= published
+
+
+async def test_a_room_until_its_file_is_large_enough(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    path = tmp_path / "room.mp4"
+    async with publisher(livekit_server, "cli-room", content=content()):
+        ended = await run(
+            *("record", "room", "-r", "cli-room", "-o", tmp_path / "room", "--width", "320", "--height", "180"),
+            *("--max-file-size", "60k", "--json"),
+            server=livekit_server,
+            within=60,
+        )
+    assert ended.code == 0, ended.err
+    assert ended.result["end_reason"] == "Session limit reached"
+    assert ended.result["details"] == "the file size is reached"
+    (file,) = ended.result["files"]
+    assert file["path"] == str(path)
+    assert 50_000 < path.stat().st_size == file["size"] < 400_000
+    assert [stream.codec for stream in file_facts(path).streams] == ["h264", "aac"]
+    assert_seekable(path)
+    shown = {picture.participant for picture in read_pictures(path)[10:]}
+    assert 3 in shown
+    assert_each_second(beep_onsets(read_sound(path), 1100.0), "beeps")

@@ -38,7 +38,9 @@ def assert_says(ended: Ended, code: ExitCode, *texts: str, within: float = 20.0)
     last = ended.err.strip().splitlines()[-2:]
     assert last[0].startswith("pyegress: "), ended.err
     words = last[0].removeprefix("pyegress: ")
-    assert words[0].isupper() or words.startswith(("livekit-server", "/", "127.0.0.1")), "a sentence"
+    assert words[0].isupper() or words.startswith(("livekit-server", "/", "127.0.0.1", "--output: format")), (
+        "a sentence"
+    )
     assert last[1].startswith("  "), "a remedy"
     assert all(line.endswith(".") and not line.endswith("..") for line in last)
     assert ended.seconds < within
@@ -182,6 +184,18 @@ async def test_what_is_not_in_the_room(
         )
         camera = ada.sids[Source.CAMERA]
     assert_says(ended, ExitCode.NOT_FOUND, *texts, "within 1 s; in the room: ada: ", f"camera {camera} (VP8)", "--wait")
+    assert not os.listdir(tmp_path)
+
+
+async def test_an_id_of_the_wrong_kind(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    async with publisher(livekit_server, "cli-kind", content=content()) as ada:
+        camera = ada.sids[Source.CAMERA]
+        ended = await run(
+            *("record", "track-composite", "-r", "cli-kind", "--audio-track-id", camera, "-o", tmp_path / "x"),
+            server=livekit_server,
+        )
+    text = f"Track {camera} was given as --audio-track-id and is a video track"
+    assert_says(ended, ExitCode.USAGE, text, "Give the id of a track of audio")
     assert not os.listdir(tmp_path)
 
 
