@@ -22,8 +22,8 @@ from tests.system.scenes import CLIP, FPS, clip, counted, finished, prepare, pub
 
 pytestmark = pytest.mark.system
 
-#: Seconds before the kill that may be missing: 1.0 of playout, 0.5 of a batch on its way to the file, 0.2 until the
-#: writer looks again, 0.2 in the encoder; the rest is for a busy machine.
+#: Seconds before the kill that may be missing: rendering is 1.0 behind and comes in rounds of 0.2, the encoder holds
+#: 0.2, a batch on its way to the file 0.5, and the writer looks every 0.2; the rest is for a busy machine.
 PROMISE = 3.0
 #: Seconds from the first of the file, which waited for sender reports, until rendering has caught up.
 CAUGHT_UP = 4.5

@@ -46,6 +46,8 @@ _FILE_ROUND, _LIVE_ROUND = 0.2, 0.01
 _FILE_BLOCK, _LIVE_BLOCK = 4800, 960
 #: Seconds between looks while it is not known yet where to begin.
 _STARTING_ROUND = 0.05
+#: ... and while the output stands still.
+_STANDING_ROUND = 0.1
 #: Pictures rendered before the inbox is looked at again, when there is much to catch up.
 _TICKS_PER_ROUND = 8
 #: In time without anybody in the room, pictures come this many seconds apart.
@@ -115,6 +117,8 @@ class MediaEngine:
         self._first: set[str] = set()
         self._zero: Monotonic | None = None
         self._paused_at: Monotonic | None = None
+        #: Up to when was rendered in the last round.
+        self._rendered: Monotonic | None = None
         #: Time without anybody in the room that is being filled: from, to.
         self._gap = (Monotonic(0.0), Monotonic(0.0))
         #: Tracks that have ended and not begun again.
@@ -279,6 +283,7 @@ class MediaEngine:
         zero = self._zero
         if until is None or zero is None:
             return _STARTING_ROUND
+        standing, self._rendered = until == self._rendered, until
         seconds = until - zero
         self._hand_out(zero, until + _AHEAD)
         if self._audio is not None:
@@ -291,7 +296,7 @@ class MediaEngine:
         self._note_lag(0.0 if filling else (last - self._video.tick + 1) / rate)
         for _ in range(_TICKS_PER_ROUND):
             if self._video.tick > last:
-                return max(self._round, self._video.tick / rate - seconds)
+                return max(self._round, _STANDING_ROUND if standing else self._video.tick / rate - seconds)
             self._render_picture(zero)
         return 0.0
 
