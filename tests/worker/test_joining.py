@@ -36,7 +36,7 @@ class Join:
         self.done = asyncio.Event()
         self._stubborn, self._error = stubborn, error
 
-    async def __call__(self, terms: object, *, on_waiting: object) -> Joined:
+    async def __call__(self, terms: object, *, on_waiting: object, seam: object = None) -> Joined:
         try:
             await self.done.wait()
         except asyncio.CancelledError:

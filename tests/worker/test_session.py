@@ -167,7 +167,9 @@ def scene(
     async def begin(plan: RecordingPlan, *people: Participant) -> AsyncIterator[Scene]:
         room = SimulatedRoom(*people)
 
-        async def join(stopped: Coroutine[Any, Any, Any], terms: object, *, on_waiting: object) -> SimulatedRoom:
+        async def join(
+            stopped: Coroutine[Any, Any, Any], terms: object, *, on_waiting: object, seam: object = None
+        ) -> SimulatedRoom:
             stopped.close()
             return room
 
