@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -152,7 +151,7 @@ def main() -> int:
                 spent = usage(recorder.pid).cpu - cpu
                 print(f"recorder: {spent / (monotonic() - begun):.4f} core")
             foreign = quiet.foreign()
-            recorder.send_signal(signal.SIGINT)
+            recorder.terminate()
             code = recorder.wait(120)
         finally:
             over.set()

@@ -262,9 +262,10 @@ def test_sound_alone_on_two_sides() -> None:
 def test_it_rests_while_nobody_is_there() -> None:
     """Wherever between two pictures the output stands still: nothing is due, so it looks ten times a second."""
     begun = Monotonic(monotonic() - 30.0)
-    output, looks, enough = Output(), list[float](), threading.Event()
+    output, looks, enough, posted = Output(), list[float](), threading.Event(), threading.Event()
 
     def clock() -> Monotonic:
+        posted.wait(30)
         now = monotonic()
         if engine.stats.pictures >= 30:
             looks.append(now)
@@ -287,6 +288,7 @@ def test_it_rests_while_nobody_is_there() -> None:
         Pause(Monotonic(begun + DELAY + 0.999)),
     ):
         engine.post(message)
+    posted.set()
     assert enough.wait(30), "it never came to the pause"
     engine.finish(None).result(60)
     assert output.errors == []

@@ -108,4 +108,10 @@ class LibopusDecoder:
         made = self._decode(self._state, payload, size, self._address, frames, fec)
         if made < count:
             return np.zeros((count, _CHANNELS), np.float32)
-        return self._pcm[made - count : made].copy() if fec else self._pcm[:count].copy()
+        if fec:
+            return self._pcm[made - count : made].copy()
+        if made == count:
+            return self._pcm[:count].copy()
+        # The decoder goes on behind all that it made: what is given out has to begin and to end with it.
+        weight = np.linspace(0, 1, count, dtype=np.float32)[:, None]
+        return self._pcm[:count] * (1 - weight) + self._pcm[made - count : made] * weight

@@ -90,6 +90,8 @@ class FileWriter:
         self._octets = [0] * len(streams)
         self._mono = [spec.codec is Codec.OPUS and spec.channels == 1 for spec in streams]
         self._ends = [0] * len(streams)
+        #: The same of what the disk has taken.
+        self._taken = [0] * len(streams)
         self._written = 0
         self._failure: OutputFailed | None = None
         self._result: FileResult | None = None
@@ -177,6 +179,7 @@ class FileWriter:
         self._pending_bytes = 0
         with self._disk_errors():
             self._muxer.write_batch(batch)
+        self._taken = self._ends.copy()
 
     def close(self) -> FileResult:
         """Finish the file: ordinary and seekable, without encoding anything again. Idempotent.
@@ -238,6 +241,7 @@ class FileWriter:
             yield
         except OSError as error:
             self._state = _State.FAILED
+            self._ends = self._taken.copy()
             self._failure = disk_failure(error, self.path, "write")
             raise self._failure from error
 
