@@ -11,12 +11,12 @@ from livekit.protocol.webhook import WebhookEvent
 
 
 class WebhookInbox:
-    """`events` in the order of their arrival. Set the keys before anything arrives."""
+    """`events` in the order of their arrival."""
 
-    def __init__(self) -> None:
+    def __init__(self, api_key: str, api_secret: str, port: int) -> None:
         self.events: list[WebhookEvent] = []
-        self.url = ""
-        self.api_key = self.api_secret = ""
+        self._port = port
+        self._receiver = api.WebhookReceiver(api.TokenVerifier(api_key, api_secret))
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -24,9 +24,8 @@ class WebhookInbox:
         app.router.add_post("/", self._received)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
         return self
 
     async def __aexit__(
@@ -40,7 +39,6 @@ class WebhookInbox:
         return [(e.event, e.egress_info.status) for e in self.events if e.egress_info.egress_id == egress_id]
 
     async def _received(self, request: web.Request) -> web.Response:
-        receiver = api.WebhookReceiver(api.TokenVerifier(self.api_key, self.api_secret))
         body = (await request.read()).decode()
-        self.events.append(receiver.receive(body, request.headers["Authorization"]))
+        self.events.append(self._receiver.receive(body, request.headers["Authorization"]))
         return web.Response()

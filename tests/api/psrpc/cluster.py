@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.api.psrpc.door import DoorSettings, PsrpcDoor
 from pyegress.api.psrpc.reporter import Backoff
-from tests.support.livekit_server import LiveKitServer
+from tests.support.livekit_server import LiveKitServer, free_port
 from tests.support.redis_server import RedisServer
 from tests.support.scripted_egress_service import ScriptedEgressService
 from tests.support.waiting import eventually
@@ -72,8 +73,6 @@ async def until(
     last: list[pb.EgressInfo] = []
     asked = 0
 
-    import asyncio
-
     try:
         async with asyncio.timeout(within):
             while True:
@@ -86,23 +85,43 @@ async def until(
         raise AssertionError(f"not within {within:g} s, asked {asked} times, last: {last}") from None
 
 
-@asynccontextmanager
-async def running_cluster(directory: Path, redis: RedisServer) -> AsyncIterator[Cluster]:
-    """A livekit-server on `redis` with one room; nodes are closed in the end."""
-    async with WebhookInbox() as inbox:
-        server = LiveKitServer(directory / "livekit", config={"redis": {"address": redis.address}})
-        inbox.api_key, inbox.api_secret = server.api_key, server.api_secret
-        server._overrides["webhook"] = {"urls": [inbox.url], "api_key": server.api_key}
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A livekit-server on a Redis, both running, with webhooks to `inbox_port`."""
+
+    redis: RedisServer
+    server: LiveKitServer
+    inbox_port: int
+
+
+@contextmanager
+def running_stack(directory: Path) -> Iterator[Stack]:
+    inbox_port = free_port(socket.SOCK_STREAM)
+    with RedisServer(directory / "redis") as redis:
+        keys = LiveKitServer(directory / "livekit")
+        config = {
+            "redis": {"address": redis.address},
+            "keys": {keys.api_key: keys.api_secret},
+            "webhook": {"urls": [f"http://127.0.0.1:{inbox_port}/"], "api_key": keys.api_key},
+        }
+        server = LiveKitServer(directory / "livekit", config=config)
+        server.api_key, server.api_secret = keys.api_key, keys.api_secret
         with server:
-            client = api.LiveKitAPI(server.http_url, server.api_key, server.api_secret)
-            cluster = Cluster(redis, server, inbox, client)
-            try:
-                await client.room.create_room(api.CreateRoomRequest(name=ROOM, empty_timeout=600))
-                yield cluster
-            finally:
-                for node in cluster.nodes:
-                    await node.door.aclose(drain=0.0)
-                await client.aclose()
+            yield Stack(redis, server, inbox_port)
+
+
+@asynccontextmanager
+async def running_cluster(stack: Stack) -> AsyncIterator[Cluster]:
+    """The official client and a room; nodes are closed in the end."""
+    server = stack.server
+    async with WebhookInbox(server.api_key, server.api_secret, stack.inbox_port) as inbox, server.admin() as client:
+        cluster = Cluster(stack.redis, server, inbox, client)
+        try:
+            await client.room.create_room(api.CreateRoomRequest(name=ROOM, empty_timeout=600))
+            yield cluster
+        finally:
+            for node in cluster.nodes:
+                await node.door.aclose(drain=0.0)
 
 
 def composite(**fields: object) -> pb.RoomCompositeEgressRequest:
@@ -112,7 +131,3 @@ def composite(**fields: object) -> pb.RoomCompositeEgressRequest:
         file_outputs=[pb.EncodedFileOutput(filepath="/tmp/meeting.mp4")],
         **fields,  # type: ignore[arg-type]
     )
-
-
-def described(value: object) -> str:
-    return json.dumps(value, indent=1, default=str)
