@@ -32,6 +32,7 @@ class Simulation:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._selections: dict[str, Selection] = {}
+        self._timers: dict[int, float] = {}
         self.step = 0.0
 
     def later(self, delay: float, do: Callable[[], None]) -> None:
@@ -61,7 +62,8 @@ class Simulation:
     def _due(self, node: int) -> None:
         for name, affinity in self.offers[node].due(self.now):
             self._travel(lambda name=name, affinity=affinity: self._bids(node, name, affinity))  # type: ignore[misc]
-        if (at := self.offers[node].next_at()) is not None:
+        if (at := self.offers[node].next_at()) is not None and not self.now < self._timers.get(node, 0.0) <= at:
+            self._timers[node] = at
             self.later(max(0.0, at - self.now), lambda: self._due(node))
 
     def _bids(self, node: int, name: str, affinity: float) -> None:
