@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -34,6 +33,10 @@ async def opened(options: RedisOptions) -> AsyncIterator[RedisBus]:
         yield bus
     finally:
         await bus.aclose()
+
+
+def behind(proxy: TcpProxy) -> AbstractAsyncContextManager[RedisBus]:
+    return opened(RedisOptions(address=("127.0.0.1", proxy.port)))
 
 
 async def exchange(publisher: RedisBus, subscriber: RedisBus, channel: str = "here") -> None:
@@ -92,13 +95,12 @@ async def test_redis_restarts_and_everything_is_subscribed_again(tmp_path: Path)
 
 
 async def test_a_connection_that_is_cut_comes_back(redis_server: RedisServer) -> None:
-    async with TcpProxy("127.0.0.1", redis_server.port) as proxy:
-        async with opened(RedisOptions(address=("127.0.0.1", proxy.port))) as bus:
-            for _ in range(3):
-                before = bus.connections
-                proxy.cut()
-                await eventually(lambda before=before: bus.connections > before and bus.connected, "connected again")
-                await exchange(bus, bus)
+    async with TcpProxy("127.0.0.1", redis_server.port) as proxy, behind(proxy) as bus:
+        for _ in range(3):
+            before = bus.connections
+            proxy.cut()
+            await eventually(lambda before=before: bus.connections > before and bus.connected, "connected again")
+            await exchange(bus, bus)
 
 
 async def test_a_connection_that_is_silent_is_given_up(
@@ -106,12 +108,11 @@ async def test_a_connection_that_is_silent_is_given_up(
 ) -> None:
     monkeypatch.setattr("pyegress.api.psrpc.bus.PING_EVERY", 0.1)
     monkeypatch.setattr("pyegress.api.psrpc.bus.PING_PATIENCE", 0.3)
-    async with TcpProxy("127.0.0.1", redis_server.port) as proxy:
-        async with opened(RedisOptions(address=("127.0.0.1", proxy.port))) as bus:
-            proxy.stall()
-            await eventually(lambda: not bus.connected, "the silence is noticed")
-            proxy.go_on()
-            await eventually(lambda: bus.connected, "connected again")
+    async with TcpProxy("127.0.0.1", redis_server.port) as proxy, behind(proxy) as bus:
+        proxy.stall()
+        await eventually(lambda: not bus.connected, "the silence is noticed")
+        proxy.go_on()
+        await eventually(lambda: bus.connected, "connected again")
 
 
 async def test_nobody_there(tmp_path: Path) -> None:
@@ -136,7 +137,9 @@ async def test_passwords(tmp_path: Path) -> None:
         assert "wr0ng" not in str(raised.value)
 
 
-async def test_tls(tmp_path: Path) -> None:
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Certificate of `redis.test` and its key."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
@@ -144,20 +147,24 @@ async def test_tls(tmp_path: Path) -> None:
          "subjectAltName=DNS:redis.test"],
         check=True, capture_output=True,
     )  # fmt: skip
-    settings = (f"tls-cert-file {certificate}", f"tls-key-file {key}", f"tls-ca-cert-file {certificate}")
+    return certificate, key
+
+
+async def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    pem, key = certificate
+    settings = (f"tls-cert-file {pem}", f"tls-key-file {key}", f"tls-ca-cert-file {pem}")
     with RedisServer(tmp_path / "redis", *settings, tls=True) as server:
         address = ("127.0.0.1", server.port)
-        files = {"client_cert_file": str(certificate), "client_key_file": str(key)}
-        named = TlsOptions(server_name="redis.test", ca_cert_file=str(certificate), **files)
+        files = {"client_cert_file": str(pem), "client_key_file": str(key)}
+        named = TlsOptions(server_name="redis.test", ca_cert_file=str(pem), **files)
         async with opened(RedisOptions(address=address, tls=named)) as bus:
             await exchange(bus, bus)
         async with opened(RedisOptions(address=address, tls=TlsOptions(insecure=True, **files))) as bus:
             await exchange(bus, bus)
-        strict = RedisBus(RedisOptions(address=address, tls=TlsOptions(ca_cert_file=str(certificate), **files)))
+        strict = RedisBus(RedisOptions(address=address, tls=TlsOptions(ca_cert_file=str(pem), **files)))
         with pytest.raises(RedisUnreachable, match=r"(?i)certificate"):
             await strict.open(timeout=0.5)
         await strict.aclose()
-    assert ssl.OPENSSL_VERSION
 
 
 async def test_sentinel_finds_the_new_master(tmp_path: Path) -> None:

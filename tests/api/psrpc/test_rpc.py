@@ -33,10 +33,14 @@ async def client(bus: RedisBus) -> AsyncIterator[RpcClient]:
 
 @pytest.fixture
 async def servers(bus: RedisBus) -> AsyncIterator[list[RpcServer]]:
-    servers = [RpcServer(bus), RpcServer(bus)]
+    """Two of different nodes."""
+    other = RedisBus(bus.options)
+    await other.open()
+    servers = [RpcServer(bus), RpcServer(other)]
     yield servers
     for server in servers:
         await server.aclose()
+    await other.aclose()
 
 
 def method(name: str, *, claimed: bool = True, queue: bool = False, multi: bool = False) -> Method:
@@ -143,25 +147,19 @@ async def test_all_servers_answer_a_multi_call(client: RpcClient, servers: list[
     assert sorted(answers) == sorted(server.server_id.encode() for server in servers)
 
 
-async def test_a_queue_request_is_taken_once(bus: RedisBus, client: RpcClient, redis_server: object) -> None:
+async def test_a_queue_request_is_taken_once(client: RpcClient, servers: list[RpcServer]) -> None:
     handled: list[bytes] = []
 
     async def handle(call: Call) -> bytes:
         handled.append(call.body)
         return b""
 
-    other = RedisBus(bus.options)
-    await other.open()
     name = method("Queue", claimed=False, queue=True)
-    servers = [RpcServer(bus), RpcServer(other)]
     for server in servers:
         await server.register(name, "", handle)
     for number in range(20):
         await client.call(name, b"%d" % number, timeout=5.0)
     assert len(handled) == 20
-    for server in servers:
-        await server.aclose()
-    await other.aclose()
 
 
 async def test_a_newer_caller_compresses_skips_the_claim_and_has_another_clock(

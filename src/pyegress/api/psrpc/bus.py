@@ -109,7 +109,10 @@ class RedisBus:
         await self._until(deadline, lambda: self._link.command("DEL", key))
 
     async def subscribe(self, channel: str, receive: Receive) -> None:
-        """Returns once Redis has confirmed it, however long that takes. `receive` must not block or raise."""
+        """Returns once Redis has confirmed it, however long that takes. `receive` must not block or raise.
+
+        A channel has one receiver: the last one.
+        """
         name = channel.encode()
         self._receivers[name] = receive
         confirmed = self._confirmed.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from redis.asyncio import Connection, Redis, RedisCluster, Sentinel, SSLConnection
@@ -33,12 +33,13 @@ def link(options: RedisOptions) -> RedisLink:
     """Nothing is connected before the first use."""
     if options.cluster_addresses:
         return _ClusterLink(options)
-    return _NodeLink(_sentinel_client(options) if options.sentinel_addresses else _node_client(options))
+    return _sentinel_link(options) if options.sentinel_addresses else _NodeLink(_node_client(options))
 
 
 class _NodeLink:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, sentinels: Sequence[Redis] = ()) -> None:
         self._client = client
+        self._sentinels = sentinels
 
     async def command(self, *parts: str | bytes | int) -> Any:
         return await self._client.execute_command(*parts)
@@ -50,7 +51,8 @@ class _NodeLink:
         return opened
 
     async def aclose(self) -> None:
-        await self._client.aclose(close_connection_pool=True)
+        for client in (self._client, *self._sentinels):
+            await client.aclose(close_connection_pool=True)
 
 
 class _ClusterLink:
@@ -98,7 +100,7 @@ def _node_client(options: RedisOptions) -> Redis:
     return Redis(connection_pool=pool)
 
 
-def _sentinel_client(options: RedisOptions) -> Redis:
+def _sentinel_link(options: RedisOptions) -> _NodeLink:
     tls = {"ssl": True, **_tls_arguments(options.tls)} if options.tls else {}
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
         list(options.sentinel_addresses),
@@ -116,8 +118,7 @@ def _sentinel_client(options: RedisOptions) -> Redis:
             "connection_class": _tls_class(SentinelManagedSSLConnection, options.tls),
             **_tls_arguments(options.tls),
         }
-    client: Redis = sentinel.master_for(options.sentinel_master_name, **arguments)
-    return client
+    return _NodeLink(sentinel.master_for(options.sentinel_master_name, **arguments), sentinel.sentinels)
 
 
 def _credentials(options: RedisOptions) -> dict[str, Any]:
