@@ -200,5 +200,10 @@ class TestSelection:
         assert selection.close(1.0) is None
         assert selection.bids == 1
 
+    def test_the_time_for_bids_begins_when_the_request_could_be_sent(self) -> None:
+        selection = Selection(START, 0.0)
+        selection.sent(7.0)
+        assert selection.next_at() == pytest.approx(8.0)
+
     def test_methods_without_affinity_take_anybody(self) -> None:
         assert Selection(FIRST_BID, 0.0).bid("a", 0.0, 0.1) == "a"

@@ -165,7 +165,7 @@ class RedisBus:
                 async with asyncio.timeout(self.options.dial_timeout + 5.0):
                     connection = await self._link.connection()
             except _UNREACHABLE as error:
-                self._failed(error, pause)
+                self._failed(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
@@ -175,7 +175,7 @@ class RedisBus:
                 pause = FIRST_PAUSE
                 await self._listen(connection)
             except _UNREACHABLE as error:
-                self._failed(error, pause)
+                self._failed(error)
             finally:
                 self._connection = None
                 self._connected.clear()
@@ -240,13 +240,13 @@ class RedisBus:
         log.warning("%s does not answer on the subscribing connection", self.options)
         _abort(connection)
 
-    def _failed(self, error: BaseException, pause: float) -> None:
+    def _failed(self, error: BaseException) -> None:
         reason = _said(error)
         if reason != self._failure:
             log.warning("%s: %s; trying again", self.options, reason)
+            if isinstance(error, AuthenticationError):
+                log.error("%s refuses the credentials: check redis.username and redis.password", self.options)
         self._failure = reason
-        if isinstance(error, AuthenticationError):
-            log.error("%s refuses the credentials: check redis.username and redis.password", self.options)
 
 
 def _abort(connection: AbstractConnection) -> None:

@@ -122,6 +122,11 @@ class Selection:
             self._best = (affinity, server_id)
         return None
 
+    def sent(self, now: float) -> None:
+        """The request could be sent only now: the time for bids begins."""
+        if self._best is None:
+            self._closes = now + self.terms.window
+
     def next_at(self) -> float:
         """When `close` decides."""
         return self._closes

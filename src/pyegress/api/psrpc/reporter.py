@@ -26,7 +26,7 @@ class Backoff:
     """Seconds before attempt 1, 2, ... : doubling, with up to a quarter of random extra."""
 
     first: float = 0.25
-    longest: float = 30.0
+    longest: float = 10.0
 
     def pause(self, attempt: int) -> float:
         return min(self.longest, self.first * float(1 << min(attempt, 30))) * random.uniform(1.0, 1.25)

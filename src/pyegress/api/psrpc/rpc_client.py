@@ -63,6 +63,7 @@ class RpcClient:
         pending, request = self._begin(method, topic, body, timeout, terms)
         try:
             heard = await self._publish(method.requests(topic), request, pending.deadline)
+            pending.selection.sent(monotonic())
             if heard == 0 and self._bus.counts_receivers:
                 raise _nobody(method, "nobody listens")
             response = await self._outcome(pending, timeout)

@@ -82,10 +82,16 @@ class Starts:
         if (known := self._service.info(egress_id)) is not None:
             return known
         key = _KEY + egress_id
-        if not await self._bus.take(key, self._node_id, seconds=_KEY_SECONDS, deadline=deadline):
-            holder = await self._bus.value(key, deadline=deadline)
-            if holder != self._node_id:
-                return await self._started_elsewhere(egress_id, deadline)
+        while not await self._bus.take(key, self._node_id, seconds=_KEY_SECONDS, deadline=deadline):
+            if await self._bus.value(key, deadline=deadline) == self._node_id:
+                break  # an earlier try of ours that failed
+            if (info := await self._io.get(egress_id)) is not None:
+                return info
+            if monotonic() + _LOOK_AGAIN + _MARGIN > deadline:
+                raise CallFailed(
+                    f"{egress_id} is being started by another node, which has not reported it", wire_code="unavailable"
+                )
+            await asyncio.sleep(_LOOK_AGAIN)
         try:
             info, _ = await asyncio.gather(self._service.start(start), self._topics.open(egress_id))
         except BaseException:
@@ -103,14 +109,3 @@ class Starts:
             await self._bus.forget(key, deadline=Monotonic(monotonic() + 1.0))
         except RedisUnreachable as error:
             log.warning("%s: other nodes will not start it for a while: %s", egress_id, error)
-
-    async def _started_elsewhere(self, egress_id: str, deadline: Monotonic) -> pb.EgressInfo:
-        """Another node starts it: answer what it has reported."""
-        while True:
-            if (info := await self._io.get(egress_id)) is not None:
-                return info
-            if monotonic() + _LOOK_AGAIN + _MARGIN > deadline:
-                raise CallFailed(
-                    f"{egress_id} is being started by another node, which has not reported it", wire_code="unavailable"
-                )
-            await asyncio.sleep(_LOOK_AGAIN)

@@ -68,13 +68,14 @@ class EgressTopics:
 
     async def _open(self, egress_id: str) -> None:
         async def stop(call: Call) -> bytes:
-            request = pb.StopEgressRequest.FromString(call.body)
+            pb.StopEgressRequest.FromString(call.body)  # raises DecodeError
             self._refuse_ended(egress_id, "stopped")
-            info = await self._service.stop(request.egress_id or egress_id)
+            info = await self._service.stop(egress_id)
             return info.SerializeToString()
 
         async def update_stream(call: Call) -> bytes:
             request = pb.UpdateStreamRequest.FromString(call.body)
+            request.egress_id = egress_id
             self._refuse_ended(egress_id, "updated")
             info = await self._service.update_stream(request)
             return info.SerializeToString()
