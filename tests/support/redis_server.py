@@ -1,4 +1,4 @@
-"""A real redis-server of one's own: a free port, nothing on disk but its log."""
+"""A real redis-server of one's own: a free port, nothing kept on disk unless told so."""
 
 from __future__ import annotations
 
@@ -56,10 +56,11 @@ class RedisServer:
         """Blocks until it listens."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "redis.conf"
-        lines = [f"dir {self.directory}", f"logfile {self.log_path}", "bind 127.0.0.1", *self._settings]
+        lines = [f"dir {self.directory}", f"logfile {self.log_path}", "bind 127.0.0.1"]
         lines += ["port 0", f"tls-port {self.port}"] if self._tls else [f"port {self.port}"]
         if not self._sentinel:
             lines += ['save ""', "appendonly no"]
+        lines += self._settings
         config.write_text("\n".join(lines) + "\n")
         command = ["redis-server", str(config), *(["--sentinel"] if self._sentinel else [])]
         self._process = subprocess.Popen(

@@ -24,10 +24,12 @@ _FINAL = pb.EgressStatus.EGRESS_COMPLETE
 
 
 class ScriptedEgressService:
-    """Keeps egresses in memory. `load` is what it bids; None takes nothing. `starts` are all calls of `start`."""
+    """Keeps egresses in memory. `load` is what it bids, `step` more for each
+    egress that runs; None takes nothing. `starts` are all calls of `start`."""
 
     def __init__(self, load: float | None = 0.0) -> None:
         self.load = load
+        self.step = 0.0
         self.starts: list[EgressStart] = []
         self.infos: dict[str, pb.EgressInfo] = {}
         self.updates: list[pb.UpdateStreamRequest] = []
@@ -72,7 +74,7 @@ class ScriptedEgressService:
         return [egress_id for egress_id, info in self.infos.items() if info.status < _FINAL]
 
     def bid(self, start: EgressStart) -> float | None:
-        return self.load
+        return None if self.load is None else self.load + self.step * len(self.running())
 
     def listen(self, listener: Callable[[pb.EgressInfo], None]) -> Callable[[], None]:
         self._listeners.append(listener)

@@ -95,9 +95,10 @@ class Stack:
 
 
 @contextmanager
-def running_stack(directory: Path) -> Iterator[Stack]:
+def running_stack(directory: Path, *redis_settings: str) -> Iterator[Stack]:
+    """Redis and livekit-server; `redis_settings` are lines of redis.conf."""
     inbox_port = free_port(socket.SOCK_STREAM)
-    with RedisServer(directory / "redis") as redis:
+    with RedisServer(directory / "redis", *redis_settings) as redis:
         keys = LiveKitServer(directory / "livekit")
         config = {
             "redis": {"address": redis.address},
