@@ -6,7 +6,9 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,14 @@ async def opened(options: RedisOptions) -> AsyncIterator[RedisBus]:
 
 def behind(proxy: TcpProxy) -> AbstractAsyncContextManager[RedisBus]:
     return opened(RedisOptions(address=("127.0.0.1", proxy.port)))
+
+
+def again_connected(bus: RedisBus, before: int) -> bool:
+    return bus.connections > before and bus.connected
+
+
+def works(server: RedisServer) -> bool:
+    return "cluster_state:ok" in server.command("CLUSTER", "INFO")
 
 
 async def exchange(publisher: RedisBus, subscriber: RedisBus, channel: str = "here") -> None:
@@ -99,7 +109,7 @@ async def test_a_connection_that_is_cut_comes_back(redis_server: RedisServer) ->
         for _ in range(3):
             before = bus.connections
             proxy.cut()
-            await eventually(lambda before=before: bus.connections > before and bus.connected, "connected again")
+            await eventually(partial(again_connected, bus, before), "connected again")
             await exchange(bus, bus)
 
 
@@ -155,7 +165,7 @@ async def test_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     settings = (f"tls-cert-file {pem}", f"tls-key-file {key}", f"tls-ca-cert-file {pem}")
     with RedisServer(tmp_path / "redis", *settings, tls=True) as server:
         address = ("127.0.0.1", server.port)
-        files = {"client_cert_file": str(pem), "client_key_file": str(key)}
+        files: dict[str, Any] = {"client_cert_file": str(pem), "client_key_file": str(key)}
         named = TlsOptions(server_name="redis.test", ca_cert_file=str(pem), **files)
         async with opened(RedisOptions(address=address, tls=named)) as bus:
             await exchange(bus, bus)
@@ -196,9 +206,7 @@ async def test_cluster(tmp_path: Path) -> None:
         second.command("CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
         first.command("CLUSTER", "MEET", "127.0.0.1", str(second.port))
         for server in (first, second):
-            await eventually(
-                lambda server=server: "cluster_state:ok" in server.command("CLUSTER", "INFO"), "the cluster works", 20
-            )
+            await eventually(partial(works, server), "the cluster works", 20)
         options = RedisOptions(cluster_addresses=(("127.0.0.1", first.port), ("127.0.0.1", second.port)))
         async with opened(options) as one, opened(options) as other:
             for number in range(6):

@@ -21,7 +21,7 @@ def info(status: int, error: str = "") -> pb.EgressInfo:
 
 
 def sent(queue: UpdateQueue) -> list[tuple[Kind, int, str]]:
-    reports = []
+    reports: list[tuple[Kind, int, str]] = []
     while (report := queue.next()) is not None:
         queue.sent()
         reports.append((report.kind, report.info.status, report.info.error))

@@ -93,15 +93,15 @@ class Starts:
                 )
             await asyncio.sleep(_LOOK_AGAIN)
         try:
-            info, _ = await asyncio.gather(self._service.start(start), self._topics.open(egress_id))
+            started, _ = await asyncio.gather(self._service.start(start), self._topics.open(egress_id))
         except BaseException:
             await asyncio.shield(self._give_up(egress_id, key))
             raise
-        self._reporter.begin(info)
+        self._reporter.begin(started)
         patience = min(_CREATE_PATIENCE, deadline - _MARGIN - monotonic())
         if patience > 0 and not await self._reporter.created(egress_id, patience):
             log.warning("%s runs, but no livekit-server has stored it in %.1f s", egress_id, patience)
-        return info
+        return started
 
     async def _give_up(self, egress_id: str, key: str) -> None:
         await self._topics.close(egress_id)
