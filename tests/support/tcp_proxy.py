@@ -49,7 +49,7 @@ class TcpProxy:
     def cut(self) -> None:
         """Reset every connection."""
         for writer in self._writers:
-            if (sock := writer.get_extra_info("socket")) is not None:
+            if not writer.is_closing() and (sock := writer.get_extra_info("socket")) is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.close()
         self._writers.clear()
