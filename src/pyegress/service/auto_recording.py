@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from livekit.protocol.webhook import WebhookEvent
 
@@ -50,7 +51,7 @@ class AutoRecorder:
         return list(self._starting)
 
     def handle(self, event: WebhookEvent) -> list[str]:
-        """Begin to start what the rules want after `event`; the ids of the egresses. Those that exist stay as they are."""
+        """Begin to start what the rules want after `event`; their egress ids. What exists already stays as it is."""
         if self._closed:
             return []
         wanted = list(starts_of(self._rules, event))
@@ -58,8 +59,11 @@ class AutoRecorder:
             if start.egress_id not in self._starting:
                 task = asyncio.get_running_loop().create_task(self._start(start), name=f"start {start.egress_id}")
                 self._starting[start.egress_id] = task
-                task.add_done_callback(lambda _, egress_id=start.egress_id: self._starting.pop(egress_id, None))  # type: ignore[misc]
+                task.add_done_callback(partial(self._forget, start.egress_id))
         return [start.egress_id for start in wanted]
+
+    def _forget(self, egress_id: str, _: asyncio.Task[None]) -> None:
+        self._starting.pop(egress_id, None)
 
     async def _start(self, start: EgressStart) -> None:
         begun, delay = monotonic(), _FIRST_DELAY

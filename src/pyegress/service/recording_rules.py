@@ -6,6 +6,7 @@ import base64
 import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -81,8 +82,7 @@ class RecordingRule:
             return None
         if event.event != "room_started" and _is_recorder(participant):
             return None
-        request = type(self.request)()
-        request.CopyFrom(self.request)
+        request = deepcopy(self.request)
         request.room_name = room.name
         subject = room.sid
         if self.subject is not Subject.ROOM:
@@ -134,7 +134,7 @@ def read_rules(data: object) -> tuple[RecordingRule, ...]:
 
 
 def _wrong(where: str, what: str, remedy: str) -> InvalidRequest:
-    key = f"auto_recording{where}"
+    key = f"auto_egress{where}"
     return InvalidRequest(f"{key} {what}", field=key, remedy=remedy)
 
 
@@ -187,10 +187,10 @@ def _read_request(where: str, subject: Subject, data: object) -> RuleRequest:
                 raise _wrong(f"{at}.{key}", "comes from the event", "Leave it out")
         _plan_sample(request)
     except EgressError as error:
-        if error.field.startswith("auto_recording"):
+        if error.field.startswith("auto_egress"):
             raise
         raise InvalidRequest(
-            f"auto_recording{at}: {error.message}", field=f"auto_recording{at}", remedy=error.remedy
+            f"auto_egress{at}: {error.message}", field=f"auto_egress{at}", remedy=error.remedy
         ) from None
     for name in _names(request):
         if name and not name.endswith("/") and not any(token in name for token in _UNIQUE[subject]):
@@ -201,8 +201,7 @@ def _read_request(where: str, subject: Subject, data: object) -> RuleRequest:
 
 def _plan_sample(request: RuleRequest) -> None:
     """Plan an egress of the rule, as each will be: what no egress can do is refused now."""
-    sample = type(request)()
-    sample.CopyFrom(request)
+    sample = deepcopy(request)
     sample.room_name = "room"
     if isinstance(sample, pb.ParticipantEgressRequest):
         sample.identity = "identity"

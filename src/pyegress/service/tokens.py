@@ -31,7 +31,7 @@ _REMEDY = "Sign a new token with an API key and secret of this service"
 
 
 def signed_token(api_key: str, api_secret: str, claims: Mapping[str, Any], *, now: Wall) -> str:
-    """A token of `api_key` with these claims. It has no `nbf`, so that a clock of ours that is ahead does not matter."""
+    """A token of `api_key` with these claims. Without `nbf`, so that a clock of ours that is ahead does not matter."""
     return jwt.encode({"iss": api_key, "exp": int(now + LIFETIME), **claims}, api_secret, algorithm="HS256")
 
 
