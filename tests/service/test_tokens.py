@@ -29,7 +29,7 @@ def token(secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> s
 
 def test_the_official_token_is_taken() -> None:
     official = AccessToken("other", KEYS["other"]).with_grants(VideoGrants(room_record=True)).to_jwt()
-    assert verified_claims(official, KEYS, now=wall())["video"] == {"roomRecord": True}
+    assert verified_claims(official, KEYS, now=wall())["video"]["roomRecord"] is True
 
 
 def test_the_official_library_takes_ours() -> None:

@@ -131,20 +131,20 @@ class WebhookSender:
         """Try until it is taken, refused for good, or too old."""
         settings = self._settings
         event, delay = queued.event, settings.first_delay
-        event.num_dropped = lane.dropped
+        event.num_dropped = told_dropped = lane.dropped
         body = event_body(event)
         while True:
             failure, again = await self._post(lane.webhook, body)
             if not failure:
-                lane.dropped = 0
+                lane.dropped -= told_dropped
                 return
             old = monotonic() - queued.queued_at + delay > settings.give_up
-            told = (event.event, event.egress_info.egress_id, _shown(lane.webhook.url), failure)
+            what = (event.event, event.egress_info.egress_id, _shown(lane.webhook.url), failure)
             if old or not again:
                 lane.dropped += 1
-                _log.warning("webhook %s of %s to %s given up: %s", *told)
+                _log.warning("webhook %s of %s to %s given up: %s", *what)
                 return
-            _log.info("webhook %s of %s to %s failed, it is tried again: %s", *told)
+            _log.info("webhook %s of %s to %s failed, it is tried again: %s", *what)
             # Not all egresses at once when a receiver comes back.
             await asyncio.sleep(delay * random.uniform(0.75, 1.25))
             delay = min(delay * 2, settings.most_delay)
