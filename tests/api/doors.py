@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable
@@ -31,14 +30,6 @@ SECRETS = ("AKIA-secret", "s3-secret", *KEYS.values())
 def token(key: str = KEY, **grants: Any) -> str:
     """A token for the Egress API."""
     return api.AccessToken(key, KEYS[key]).with_grants(api.VideoGrants(**(grants or {"room_record": True}))).to_jwt()
-
-
-async def until(holds: Callable[[], object], what: str) -> None:
-    """Let the loop run until something holds."""
-    deadline = monotonic() + DEADLINE
-    while not holds():
-        assert monotonic() < deadline, f"waited for {what}"
-        await asyncio.sleep(0.001)
 
 
 @dataclass(slots=True)

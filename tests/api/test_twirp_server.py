@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import jwt
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +23,8 @@ from pyegress.api.twirp_wire import METHODS, STATUS, Encoding, TwirpError, decod
 from pyegress.clock import wall
 from pyegress.errors import Code, EgressError
 from pyegress.service.recording_rules import read_rules
-from tests.api.doors import KEY, SECRET, SECRETS, Opened, composite, opened, token, until
+from tests.api.doors import KEY, SECRET, SECRETS, Opened, composite, opened, token
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.wire
 
@@ -246,9 +246,9 @@ async def test_deadlines_that_are_none(at: Opened, header: str) -> None:
 async def test_who_hangs_up_gets_nothing_started(at: Opened) -> None:
     at.service.hold = asyncio.Event()
     asking = asyncio.create_task(at.post("StartTrackEgress", TRACK))
-    await until(lambda: at.service.starts, "a start")
+    await eventually(lambda: at.service.starts, "a start")
     asking.cancel()
-    await until(lambda: at.service.cancelled, "the start to be cancelled")
+    await eventually(lambda: at.service.cancelled, "the start to be cancelled")
     assert at.service.running() == []
 
 
@@ -259,7 +259,7 @@ async def test_a_repeated_request_id_is_one_egress(at: Opened) -> None:
     same = {"X-Livekit-Request-Id": "id-1"}
     at.service.hold = asyncio.Event()
     asking = [asyncio.create_task(at.post("StartTrackEgress", TRACK, headers=same)) for _ in range(5)]
-    await until(lambda: at.service.starts, "a start")
+    await eventually(lambda: at.service.starts, "a start")
     at.service.hold.set()
     answers = [*(await asyncio.gather(*asking)), await at.post("StartTrackEgress", TRACK, headers=same)]
     assert len({answer.json["egress_id"] for answer in answers}) == 1
@@ -406,12 +406,3 @@ async def test_a_body_that_never_comes_whole(at: Opened) -> None:
     await writer.wait_closed()
     assert (await at.post("ListEgress")).status == 200
     assert reader.at_eof()
-
-
-async def test_the_official_client_gets_a_timeout_as_its_own(at: Opened) -> None:
-    at.service.hold = asyncio.Event()
-    quick = api.LiveKitAPI(at.door.url, KEY, SECRET, timeout=aiohttp.ClientTimeout(total=0.2), failover=False)
-    async with quick:
-        with pytest.raises(TimeoutError):
-            await quick.egress.start_room_composite_egress(composite())
-    await until(lambda: at.service.cancelled, "the start to be cancelled")

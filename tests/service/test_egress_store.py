@@ -22,7 +22,7 @@ ACTIVE, COMPLETE = pb.EgressStatus.EGRESS_ACTIVE, pb.EgressStatus.EGRESS_COMPLET
 
 
 def info(
-    id: str, room: str = "room", status: pb.EgressStatus.ValueType = pb.EgressStatus.EGRESS_STARTING, ended: int = 0
+    id: str, room: str = "room", status: pb.EgressStatus = pb.EgressStatus.EGRESS_STARTING, ended: int = 0
 ) -> pb.EgressInfo:
     return pb.EgressInfo(egress_id=id, room_name=room, status=status, ended_at=ended)
 

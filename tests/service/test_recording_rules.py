@@ -28,7 +28,7 @@ def event(
     room: str = "meeting-1",
     identity: str = "ada",
     track: str = "TR_1",
-    kind: models.TrackType.ValueType = AUDIO,
+    kind: models.TrackType = AUDIO,
 ) -> WebhookEvent:
     made = WebhookEvent(event=name)
     made.room.name, made.room.sid = room, f"RM_{room}"

@@ -34,7 +34,7 @@ S = pb.EgressStatus
         (Change.NONE, S.EGRESS_ACTIVE, ()),
     ],
 )
-def test_events_by_status(change: Change, status: S.ValueType, events: tuple[str, ...]) -> None:
+def test_events_by_status(change: Change, status: pb.EgressStatus, events: tuple[str, ...]) -> None:
     info = pb.EgressInfo(egress_id="EG_1", status=status)
     assert events_of(Stored(change, announced=True), info) == events
     assert events_of(Stored(change, announced=False), info) == ()

@@ -82,7 +82,7 @@ class SimulatedService:
     def listeners(self) -> int:
         return len(self._listeners)
 
-    def move(self, egress_id: str, status: pb.EgressStatus.ValueType, **fields: str | int) -> None:
+    def move(self, egress_id: str, status: pb.EgressStatus, **fields: str | int) -> None:
         """Give an egress a status, and tell of it."""
         info = self.infos[egress_id]
         info.status = status

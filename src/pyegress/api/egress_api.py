@@ -11,26 +11,32 @@ from livekit.protocol.models import TokenPagination
 from pyegress.errors import Code, EgressError, Fault, InvalidRequest, NotFound
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.redact import redacted
+from pyegress.service.egress_reports import EgressReports
 from pyegress.service.egress_service import EgressService, EgressStart
 from pyegress.service.egress_store import EgressStore, is_final
-from pyegress.service.launcher import Launcher, new_egress_id
+from pyegress.service.launcher import STORE_TIMEOUT, Launcher, new_egress_id
 from pyegress.service.room_service import RoomService
 from pyegress.service.webhook_events import check_webhooks, requested_webhooks
 
 
 class EgressApi:
-    """Every method takes its request and gives its answer, or raises EgressError."""
+    """Every method takes its request and gives its answer, or raises EgressError.
+
+    Whatever the service has told of is in the answers that are read from the store.
+    """
 
     def __init__(
         self,
         service: EgressService,
         store: EgressStore,
+        reports: EgressReports,
         launcher: Launcher,
         rooms: RoomService,
         keys: Mapping[str, str],
     ) -> None:
         self._service = service
         self._store = store
+        self._reports = reports
         self._launcher = launcher
         self._rooms = rooms
         self._keys = keys
@@ -76,6 +82,7 @@ class EgressApi:
         """Infos, newest first. An egress id goes before the other filters, and must exist, as with livekit-server."""
         if request.egress_id:
             return pb.ListEgressResponse(items=[await self._stored(request.egress_id)])
+        await self._reports.settled(STORE_TIMEOUT)
         page = await self._store.page(
             room_name=request.room_name, active=request.active, page_token=request.page_token.token
         )
@@ -109,6 +116,7 @@ class EgressApi:
         return info
 
     async def _stored(self, egress_id: str) -> pb.EgressInfo:
+        await self._reports.settled(STORE_TIMEOUT)
         info = await self._store.get(egress_id)
         if info is None:
             raise NotFound(

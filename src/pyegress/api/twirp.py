@@ -40,7 +40,7 @@ class TwirpDoor:
         self._launcher = Launcher(service, self._reports)
         self._rooms = RoomService(settings.server)
         self._recorder = AutoRecorder(settings.rules, self._launcher, self.store, self._reports)
-        api = EgressApi(service, self.store, self._launcher, self._rooms, keys)
+        api = EgressApi(service, self.store, self._reports, self._launcher, self._rooms, keys)
         self._server = TwirpServer(
             api, keys, recorder=self._recorder if settings.rules else None, webhook_path=settings.webhook_path
         )

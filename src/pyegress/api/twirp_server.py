@@ -134,7 +134,10 @@ class TwirpServer:
 
 
 def _event(body: bytes) -> WebhookEvent:
-    return ParseDict(json.loads(body), WebhookEvent(), ignore_unknown_fields=True)
+    data = json.loads(body)
+    if not isinstance(data, dict):
+        raise ValueError
+    return ParseDict(data, WebhookEvent(), ignore_unknown_fields=True)
 
 
 def _deadline(header: str) -> float | None:
