@@ -1,0 +1,107 @@
+"""What the HTTP door is configured with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyegress.errors import InvalidRequest
+from pyegress.plan.recording_plan import Webhook
+from pyegress.service.egress_store import RETENTION
+from pyegress.service.recording_rules import RecordingRule, read_rules
+from pyegress.service.room_service import ServerAccess
+from pyegress.service.webhook_events import check_webhooks
+from pyegress.service.webhooks import WebhookSettings
+
+#: Only this machine, unless configured.
+HOST, PORT = "127.0.0.1", 7985
+#: In the directory that the service is started in.
+DATABASE = "pyegress.db"
+#: Where livekit-server sends its webhooks for recording rules.
+WEBHOOK_PATH = "/livekit/webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSection:
+    """The section `api` of a configuration. `keys` are API secrets by API key, beside the service's own."""
+
+    host: str = HOST
+    port: int = PORT
+    keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    database: str = DATABASE
+    retention_hours: float = RETENTION / 3600
+    webhook_path: str = WEBHOOK_PATH
+
+
+@dataclass(frozen=True, slots=True)
+class WebhooksSection:
+    """The section `webhooks`: who is told of every egress, and the API key that signs (default: the service's own)."""
+
+    api_key: str = ""
+    urls: tuple[str, ...] = ()
+    include_events: tuple[str, ...] = ()
+    exclude_events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TwirpSettings:
+    """`keys` are API secrets by API key: tokens of any of them are taken. `server` is livekit-server and our key there.
+
+    `port` 0 takes a free one. `retention` is in seconds.
+    """
+
+    server: ServerAccess
+    database: Path | str
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    host: str = HOST
+    port: int = PORT
+    retention: float = RETENTION
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    rules: tuple[RecordingRule, ...] = ()
+    webhook_path: str = WEBHOOK_PATH
+
+    def all_keys(self) -> dict[str, str]:
+        """The keys, with that of livekit-server, which signs its webhooks with it."""
+        return {self.server.api_key: self.server.api_secret} | dict(self.keys)
+
+    def checked(self) -> TwirpSettings:
+        """These settings. Raises InvalidRequest when they cannot work."""
+        keys = self.all_keys()
+        if not all(keys) or not all(keys.values()):
+            raise InvalidRequest(
+                "The Egress API needs an API key with its secret",
+                field="api.keys",
+                remedy="Set api_key and api_secret (LIVEKIT_API_KEY, LIVEKIT_API_SECRET), and list others under keys",
+            )
+        if self.webhooks.signing_key and self.webhooks.signing_key not in keys:
+            raise InvalidRequest(
+                f"The API key {self.webhooks.signing_key!r} that signs webhooks is not known",
+                field="webhooks.api_key",
+                remedy="Name one of the API keys of this service",
+            )
+        if not self.webhook_path.startswith("/") or self.webhook_path.startswith("/twirp/"):
+            raise InvalidRequest(
+                "The path for webhooks of livekit-server is none", field="api.webhook_path", remedy="Begin it with /"
+            )
+        check_webhooks(self.webhooks.webhooks, keys)
+        return self
+
+
+def configured(api: ApiSection, webhooks: WebhooksSection, rules: object, server: ServerAccess) -> TwirpSettings:
+    """The settings of a configuration; `rules` is its list `auto_egress`. Raises InvalidRequest, naming the key."""
+    return TwirpSettings(
+        server,
+        api.database,
+        keys={str(key): str(secret) for key, secret in api.keys.items()},
+        host=api.host,
+        port=api.port,
+        retention=api.retention_hours * 3600,
+        webhooks=WebhookSettings(
+            tuple(Webhook(url, "", webhooks.include_events, webhooks.exclude_events) for url in webhooks.urls),
+            signing_key=webhooks.api_key,
+        ),
+        rules=read_rules(rules),
+        webhook_path=api.webhook_path,
+    ).checked()

@@ -1,0 +1,193 @@
+"""What becomes of every change of an egress: redacted, stored, then told by webhooks, in the order it happened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from livekit.protocol import egress as pb
+
+from pyegress.clock import wall
+from pyegress.errors import Code, EgressError
+from pyegress.plan.egress_info import nanoseconds
+from pyegress.plan.redact import redacted
+from pyegress.service.egress_service import EgressService, EgressStart
+from pyegress.service.egress_store import RETENTION, EgressStore, is_final
+from pyegress.service.webhook_events import events_of
+from pyegress.service.webhooks import WebhookSender
+
+#: Seconds between sweeps of what is older than the retention.
+SWEEP_INTERVAL = 1800.0
+#: Seconds before the store is tried again.
+_RETRY = 1.0
+_LOST = "the service ended while this egress was running, and nobody knows what became of it"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Report:
+    info: pb.EgressInfo
+    stored: asyncio.Future[None]
+
+
+class EgressReports:
+    """Listens to the service's egresses. Those that `announce` names are told of by webhooks, others only stored."""
+
+    def __init__(
+        self,
+        service: EgressService,
+        store: EgressStore,
+        sender: WebhookSender,
+        *,
+        retention: float = RETENTION,
+        retry: float = _RETRY,
+    ) -> None:
+        self._service = service
+        self._store = store
+        self._sender = sender
+        self._retention = retention
+        self._retry = retry
+        #: Egresses that are announced and have not ended, and whether anything was heard of each.
+        self._announced: dict[str, bool] = {}
+        self._waiting: deque[_Report] = deque()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unsubscribe: Callable[[], None] | None = None
+        self._closing = False
+
+    async def open(self) -> None:
+        """Begin to listen. Egresses of the store that ended with an earlier service are reported FAILED."""
+        loop = asyncio.get_running_loop()
+        self._unsubscribe = self._service.listen(self.report)
+        self._tasks = [
+            loop.create_task(self._work(), name="egress reports"),
+            loop.create_task(self._sweep(), name="egress retention"),
+        ]
+        for info in await self._store.active():
+            self.report(self._service.info(info.egress_id) or _lost(info))
+
+    def announce(self, egress_id: str) -> None:
+        """Webhooks are sent for this egress, which is about to be started."""
+        self._announced.setdefault(egress_id, False)
+
+    def retract(self, egress_id: str) -> None:
+        """This egress was not started, unless something was heard of it."""
+        if not self.heard_of(egress_id):
+            self._announced.pop(egress_id, None)
+
+    def heard_of(self, egress_id: str) -> bool:
+        """Whether anything was reported of an announced egress that has not ended."""
+        return self._announced.get(egress_id, False)
+
+    def report(self, info: pb.EgressInfo) -> None:
+        """Take the newest info of an egress, of which a copy is kept."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if info.egress_id in self._announced:
+            self._announced[info.egress_id] = True
+        # Who listens does not wait: the outcome need not be looked at.
+        stored.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        self._waiting.append(_Report(redacted(info), stored))
+        self._wake.set()
+
+    async def settled(self, timeout: float) -> None:
+        """Return when all that was reported is stored. Raises EgressError."""
+        if not self._waiting:
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._waiting[-1].stored)
+        except TimeoutError:
+            raise EgressError(
+                f"The egress could not be written to the store in {timeout:g} s",
+                field="database",
+                code=Code.UNAVAILABLE,
+                retryable=True,
+                remedy="Check the disk that it is on",
+            ) from None
+
+    def report_refused(self, start: EgressStart, room_name: str, error: EgressError) -> None:
+        """An announced egress that nobody asks for again could not be started: it is stored and told of as FAILED."""
+        self.announce(start.egress_id)
+        self.report(_refused(start, room_name, error))
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._settle(self._waiting[0])
+                self._waiting.popleft()
+
+    async def _settle(self, report: _Report) -> None:
+        info = report.info
+        while True:
+            try:
+                stored = await self._store.put(info, announced=info.egress_id in self._announced)
+                break
+            except EgressError as error:
+                _log.error("egress %s: its info is not stored yet: %s", info.egress_id, error)
+                if self._closing:
+                    if not report.stored.done():
+                        report.stored.set_exception(error)
+                    return
+                await asyncio.sleep(self._retry)
+        if is_final(info):
+            self._announced.pop(info.egress_id, None)
+        if not report.stored.done():
+            report.stored.set_result(None)
+        for event in events_of(stored, info):
+            self._sender.send(event, info)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                forgotten = await self._store.forget(ended_before=nanoseconds(wall()) - round(self._retention * 1e9))
+            except EgressError as error:
+                _log.error("egresses that ended long ago are not removed: %s", error)
+            else:
+                if forgotten:
+                    _log.info("%d egresses that ended long ago are forgotten", forgotten)
+            await asyncio.sleep(SWEEP_INTERVAL)
+
+    async def aclose(self, timeout: float = 10.0) -> None:
+        """Stop listening, and finish what was reported. May be called twice."""
+        self._closing = True
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        waiting: Sequence[asyncio.Future[None]] = [report.stored for report in self._waiting]
+        if waiting:
+            await asyncio.wait(waiting, timeout=timeout)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+
+def _lost(info: pb.EgressInfo) -> pb.EgressInfo:
+    ended = pb.EgressInfo()
+    ended.CopyFrom(info)
+    return _failed(ended, _LOST, Code.INTERNAL.http)
+
+
+def _refused(start: EgressStart, room_name: str, error: EgressError) -> pb.EgressInfo:
+    at = nanoseconds(wall())
+    info = pb.EgressInfo(egress_id=start.egress_id, room_id=start.room_id, room_name=room_name, started_at=at)
+    for field in info.DESCRIPTOR.oneofs_by_name["request"].fields:
+        if field.message_type == start.request.DESCRIPTOR:
+            getattr(info, field.name).CopyFrom(start.request)
+    return _failed(info, str(error), error.code.http)
+
+
+def _failed(info: pb.EgressInfo, error: str, code: int) -> pb.EgressInfo:
+    at = nanoseconds(wall())
+    info.status = pb.EgressStatus.EGRESS_FAILED
+    info.error = error
+    info.error_code = code
+    info.details = "End reason: Failure"
+    info.updated_at = info.ended_at = at
+    return info
