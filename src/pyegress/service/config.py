@@ -12,9 +12,10 @@ import yaml
 from pyegress.errors import InvalidRequest
 from pyegress.plan.recording_plan import Service, SessionLimits
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
-from pyegress.service.config_reader import AnySection, Seconds, bad_config, read_section
+from pyegress.service.config_reader import UNLIMITED, AnySection, Seconds, bad_config, read_section
 from pyegress.service.storage_config import StorageSection
 
+_IO_CREATE, _IO_UPDATE, _KILL_GRACE = Seconds(15), Seconds(30), Seconds(60)
 LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "warning": "WARNING", "error": "ERROR"}
 
 
@@ -67,11 +68,11 @@ class RedisSection:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSection:
-    file_output_max_duration: Seconds = Seconds(0)
+    file_output_max_duration: Seconds = UNLIMITED
     file_output_max_size: int = 0
-    stream_output_max_duration: Seconds = Seconds(0)
-    segment_output_max_duration: Seconds = Seconds(0)
-    image_output_max_duration: Seconds = Seconds(0)
+    stream_output_max_duration: Seconds = UNLIMITED
+    segment_output_max_duration: Seconds = UNLIMITED
+    image_output_max_duration: Seconds = UNLIMITED
 
     @property
     def limits(self) -> SessionLimits:
@@ -120,7 +121,7 @@ class ServiceConfig:
     template_base: str = ""
     disallow_local_storage: bool = False
     session_limits: LimitsSection = LimitsSection()
-    storage: StorageSection = StorageSection()
+    storage: StorageSection = field(default_factory=StorageSection)
     backup: StorageSection | None = None
     backup_storage: StorageSection | None = None
     s3_assume_role_key: str = field(default="", repr=False)
@@ -129,9 +130,9 @@ class ServiceConfig:
     s3_assume_role_external_id: str = field(default="", repr=False)
     logging: LoggingSection = LoggingSection()
     cpu_cost: CostSection = CostSection()
-    io_create_timeout: Seconds = Seconds(15)
-    io_update_timeout: Seconds = Seconds(30)
-    io_selection_timeout: Seconds = Seconds(0)
+    io_create_timeout: Seconds = _IO_CREATE
+    io_update_timeout: Seconds = _IO_UPDATE
+    io_selection_timeout: Seconds = UNLIMITED
     io_workers: int = 5
     # Accepted, so that a configuration can be taken as it is; they tune parts that are not there or need no tuning.
     debug_handler_port: int = 0
@@ -162,9 +163,9 @@ class ServiceConfig:
     #: Workers that wait, loaded, for the next egress.
     spare_workers: int = 1
     #: For recordings that are ended by a second signal, before they are killed.
-    kill_grace: Seconds = Seconds(60)
+    kill_grace: Seconds = _KILL_GRACE
     #: How long a drain may take before running recordings are ended; 0 is without limit.
-    drain_timeout: Seconds = Seconds(0)
+    drain_timeout: Seconds = UNLIMITED
 
     @property
     def log_level(self) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pyegress.errors import InvalidRequest
 
 #: Written as `1h30m`, `15s` or `500ms`.
 Seconds = NewType("Seconds", float)
+UNLIMITED = Seconds(0.0)
 #: A section whose keys are not known here.
 AnySection = Mapping[str, Any]
 
@@ -33,7 +34,7 @@ def read_section(kind: type[_T], values: object, key: str, warnings: list[str]) 
         values = {}
     if not isinstance(values, Mapping):
         raise bad_config(key, "must be a section with keys", "Indent its keys below it")
-    hints = _hints(kind)
+    hints = _hints(cast(type, kind))
     known = {_name(field): field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     arguments = {}
     for name, value in values.items():

@@ -27,7 +27,10 @@ class EgressService(Protocol):
     """The egresses of this node. All methods are called on the event loop."""
 
     async def start(self, start: EgressStart) -> pb.EgressInfo:
-        """The STARTING info, once stored and a worker is being launched. Idempotent per egress id; raises EgressError."""
+        """The STARTING info, once stored and a worker is being launched.
+
+        Idempotent per egress id; raises EgressError.
+        """
         ...
 
     async def stop(self, egress_id: str) -> pb.EgressInfo:

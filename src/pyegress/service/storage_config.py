@@ -14,7 +14,7 @@ from pyegress.plan.storage import (
     S3Storage,
     Storage,
 )
-from pyegress.service.config_reader import AnySection, Seconds, bad_config
+from pyegress.service.config_reader import UNLIMITED, AnySection, Seconds, bad_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class S3Section:
     force_path_style: bool = False
     proxy_config: ProxySection | None = None
     max_retries: int = 0
-    max_retry_delay: Seconds = Seconds(0)
-    min_retry_delay: Seconds = Seconds(0)
+    max_retry_delay: Seconds = UNLIMITED
+    min_retry_delay: Seconds = UNLIMITED
     metadata: AnySection = field(default_factory=dict)
     tagging: str = ""
     content_disposition: str = ""

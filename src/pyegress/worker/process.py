@@ -17,12 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToJson
+from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, monotonic, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import Failure, Outcome, conclude
+from pyegress.lifecycle.egress import EgressStatus, Failure, Outcome, conclude, move
 from pyegress.lifecycle.json_lines import BadLine, encode
-from pyegress.lifecycle.recording import EndReason
+from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import (
     LINE_LIMIT,
     Ended,
@@ -74,7 +75,7 @@ class WorkerProcess:
         self._log_to_supervisor(launch.log_level)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop, EndReason.PROCESS_KILLED)
-        listening = asyncio.create_task(self._listen(), name="listen to the supervisor")
+        listening = asyncio.create_task(self._listen(launch), name="listen to the supervisor")
         try:
             outcome = await self._record(launch)
             self.say(Ended(outcome))
@@ -136,7 +137,19 @@ class WorkerProcess:
                 return to_worker(line)
         return None
 
-    async def _listen(self) -> None:
+    def _left_alone(self, launch: Launch) -> None:
+        """The supervisor is gone while we record: the next one finds us by a file."""
+        session = self._assignment.session if self._assignment is not None else None
+        state = session.lifecycle.state if session is not None else RecordingState.STARTING
+        if state.final:
+            return
+        info = launch.read_info()
+        if state is RecordingState.ACTIVE:
+            info = move(info, EgressStatus.ACTIVE, wall())
+        write_info(info, alone_path(launch))
+        logging.getLogger().handlers = [logging.NullHandler()]
+
+    async def _listen(self, launch: Launch) -> None:
         while True:
             try:
                 message = await self._next()
@@ -146,6 +159,7 @@ class WorkerProcess:
             match message:
                 case None:
                     self._alone.set()
+                    self._left_alone(launch)
                     return
                 case StopRecording(reason=reason):
                     self.stop(reason)
@@ -194,12 +208,23 @@ class _ToSupervisor(logging.Handler):
 
 
 def leave_result(launch: Launch, outcome: Outcome) -> None:
-    """Write the last info where the next supervisor finds it, whole or not at all."""
+    """Write the last info where the next supervisor finds it."""
     infos = conclude(launch.read_info(), outcome, wall())
+    write_info(infos[-1], Path(launch.result_path))
+    alone_path(launch).unlink(missing_ok=True)
+
+
+def alone_path(launch: Launch) -> Path:
+    """The file that says that this process records on without a supervisor."""
     path = Path(launch.result_path)
+    return path.with_name(f"{path.stem}.{os.getpid()}.alone")
+
+
+def write_info(info: pb.EgressInfo, path: Path) -> None:
+    """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
-    unfinished.write_text(MessageToJson(infos[-1], preserving_proto_field_name=True))
+    unfinished.write_text(MessageToJson(info, preserving_proto_field_name=True))
     unfinished.replace(path)
 
 
