@@ -1,4 +1,4 @@
-"""A supervisor in a process of its own, for tests that kill it: starts one egress and makes a file once it is active."""
+"""A supervisor in a process of its own, which tests kill: starts one egress, makes a file once it is active."""
 
 from __future__ import annotations
 

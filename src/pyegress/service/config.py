@@ -16,6 +16,7 @@ from pyegress.service.config_reader import UNLIMITED, AnySection, Seconds, bad_c
 from pyegress.service.storage_config import StorageSection
 
 _IO_CREATE, _IO_UPDATE, _KILL_GRACE = Seconds(15), Seconds(30), Seconds(60)
+_RETENTION = Seconds(24 * 3600.0)
 LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "warning": "WARNING", "error": "ERROR"}
 
 
@@ -45,7 +46,7 @@ class RedisTlsSection:
 
 @dataclass(frozen=True, slots=True)
 class RedisSection:
-    """One of address, sentinel_addresses and cluster_addresses. Timeouts are milliseconds."""
+    """One of address, sentinel_addresses and cluster_addresses. Timeouts are milliseconds, 0 is usual."""
 
     address: str = ""
     username: str = ""
@@ -59,7 +60,7 @@ class RedisSection:
     sentinel_addresses: tuple[str, ...] = ()
     cluster_addresses: tuple[str, ...] = ()
     max_redirects: int = 2
-    dial_timeout: int = 2000
+    dial_timeout: int = 0
     read_timeout: int = 0
     write_timeout: int = 0
     pool_timeout: int = 0
@@ -108,6 +109,29 @@ class CostSection:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiSection:
+    """The Egress API over HTTP: only for this machine unless `host` says otherwise.
+
+    `keys` are API secrets by API key, beside api_key; `database` keeps the infos, "" is in the state directory.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7985
+    keys: AnySection = field(default_factory=dict, repr=False)
+    database: str = ""
+    retention: Seconds = _RETENTION
+    webhook_path: str = "/livekit/webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhooksSection:
+    """Who is told of every egress that came over HTTP. `api_key` signs, "" is the service's own."""
+
+    urls: tuple[str, ...] = ()
+    api_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceConfig:
     """Everything that can be configured. Fields without a comment are keys of LiveKit Egress."""
 
@@ -152,9 +176,10 @@ class ServiceConfig:
     psrpc: AnySection = field(default_factory=dict)
     debug: AnySection = field(default_factory=dict)
     # Our own.
-    #: The Egress API over HTTP, its webhooks and rules; their keys belong to that door.
-    api: AnySection = field(default_factory=dict)
-    webhooks: AnySection = field(default_factory=dict)
+    #: The Egress API over HTTP. Without this section it is open when there is no Redis.
+    api: ApiSection | None = None
+    webhooks: WebhooksSection = WebhooksSection()
+    #: Rules of what is recorded without being asked.
     auto_egress: tuple[AnySection, ...] = ()
     #: Where relative file names go; "" is the folder in which the service was started.
     local_directory: str = ""
@@ -209,7 +234,7 @@ class ServiceConfig:
     def secrets(self) -> tuple[str, ...]:
         """What no log line may show."""
         redis = self.redis or RedisSection()
-        keys = [str(secret) for secret in dict(self.api.get("keys") or {}).values()]
+        keys = [str(secret) for secret in self.api.keys.values()] if self.api else []
         named = [self.api_secret, redis.password, redis.sentinel_password, self.s3_assume_role_secret, *keys]
         for section in (self.storage, self.backup, self.backup_storage):
             if section is None:
@@ -275,6 +300,8 @@ def _check(config: ServiceConfig) -> None:
     for key in ("health_port", "prometheus_port", "debug_handler_port", "template_port"):
         if not 0 <= getattr(config, key) <= 65535:
             raise bad_config(key, "is no port", "Use 1 to 65535, or 0 for none")
+    if config.api is not None and not 0 <= config.api.port <= 65535:
+        raise bad_config("api.port", "is no port", "Use 1 to 65535, or 0 for a free one")
     cost = config.cpu_cost
     if not 0 < cost.max_cpu_utilization <= 1:
         raise bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")

@@ -61,6 +61,7 @@ class EgressRun:
         self._answers: dict[int, asyncio.Future[Failure | None]] = {}
         self._standing: Standing | None = None
         self._media_began: Wall | None = None
+        self._about = {"egress_id": launch.egress_id, "room": plan.room_name}
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
@@ -79,7 +80,7 @@ class EgressRun:
         except EgressError as error:
             outcome = Outcome(EndReason.FAILURE, error=Failure.of(error))
         except Exception as error:
-            logger.exception("egress %s failed inside the supervisor", self._launch.egress_id)
+            logger.exception("the supervisor failed", extra=self._about)
             failure = Failure(Code.INTERNAL, f"The supervisor failed ({type(error).__name__})", "Please report it")
             outcome = Outcome(EndReason.FAILURE, self._on_disk(), failure)
         finally:
@@ -139,7 +140,7 @@ class EgressRun:
             return self._final(Outcome(self.stop_reason or EndReason.STOPPED))
         self._worker = worker
         try:
-            worker.send(self._launch)
+            worker.launch(self._launch)
             if self.stop_reason is not None:
                 worker.send(StopRecording(self.stop_reason))
             if (limit := self.plan.max_duration) is not None:
@@ -154,7 +155,7 @@ class EgressRun:
                             answer.set_result(error)
                     case Ended(outcome=outcome):
                         for warning in outcome.warnings:
-                            logger.warning("egress %s: %s", self._launch.egress_id, warning)
+                            logger.warning("%s", warning, extra=self._about)
                         outcome = self._final(outcome)
                         # Told before the worker may forget it.
                         self._conclude(outcome)
@@ -212,7 +213,7 @@ class EgressRun:
 
     def _force(self) -> None:
         if self._worker is not None:
-            logger.error("egress %s did not end in time and is killed", self._launch.egress_id)
+            logger.error("the worker did not end in time and is killed", extra=self._about)
             self._worker.kill()
 
     def _final(self, outcome: Outcome) -> Outcome:
@@ -251,7 +252,7 @@ class EgressRun:
         new = self.status
         if new is not old:
             reason = info.error or info.details
-            logger.info("egress %s: %s -> %s%s", info.egress_id, old.name, new.name, f": {reason}" if reason else "")
+            logger.info("%s -> %s%s", old.name, new.name, f": {reason}" if reason else "", extra=self._about)
         if new not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
             self._ending.set()
         self._publish(info)

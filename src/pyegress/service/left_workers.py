@@ -32,11 +32,20 @@ class LeftWorkers:
         directory.mkdir(parents=True, exist_ok=True)
         #: Those that run: egress id -> process and info.
         self._running: dict[str, tuple[int, pb.EgressInfo]] = {}
+        #: Those that have ended and were not collected, by the file to remove.
+        self._ended: dict[Path, pb.EgressInfo] = {}
+        self.look()
 
     @property
     def running(self) -> dict[str, pb.EgressInfo]:
         """Infos of egresses that go on without us, by id."""
         return {egress_id: info for egress_id, (_, info) in self._running.items()}
+
+    def info(self, egress_id: str) -> pb.EgressInfo | None:
+        """What was last seen of an egress."""
+        if egress_id in self._running:
+            return self._running[egress_id][1]
+        return next((info for info in self._ended.values() if info.egress_id == egress_id), None)
 
     def path_of(self, egress_id: str) -> str:
         """Where the worker of an egress writes its last info when nobody hears it."""
@@ -49,8 +58,15 @@ class LeftWorkers:
             os.kill(pid, signal.SIGTERM)
 
     def collect(self) -> list[pb.EgressInfo]:
-        """The last infos of those that have ended since; their files are removed."""
-        ended = []
+        """The last infos of those that have ended, each once."""
+        self.look()
+        ended, self._ended = self._ended, {}
+        for path in ended:
+            path.unlink(missing_ok=True)
+        return list(ended.values())
+
+    def look(self) -> None:
+        """See who runs, and who has ended since."""
         self._running = {}
         for path in sorted(self._directory.glob("*.alone")):
             egress_id, _, pid = path.name.removesuffix(".alone").rpartition(".")
@@ -60,13 +76,14 @@ class LeftWorkers:
                     self._running[egress_id] = int(pid), info
                     continue
                 crash = Failure(Code.INTERNAL, "The worker process ended unexpectedly after its supervisor had")
-                ended.append(conclude(info, Outcome(EndReason.FAILURE, error=crash), wall())[-1])
+                self._ended[path] = conclude(info, Outcome(EndReason.FAILURE, error=crash), wall())[-1]
+                continue
             path.unlink(missing_ok=True)
         for path in sorted(self._directory.glob("*.json")):
             if (info := _read(path)) is not None:
-                ended.append(info)
-            path.unlink(missing_ok=True)
-        return ended
+                self._ended[path] = info
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> pb.EgressInfo | None:

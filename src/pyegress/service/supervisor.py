@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import string
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -46,11 +48,17 @@ OOM_GRACE = 5.0
 _LEFT_EVERY = 3
 
 
+def new_node_id() -> str:
+    """`NE_` and 12 random characters, as nodes of LiveKit Egress are called."""
+    return "NE_" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
+
+
 class Supervisor:
     """An `EgressService`. Used as `async with`: leaving it ends what runs, in order."""
 
-    def __init__(self, config: ServiceConfig) -> None:
+    def __init__(self, config: ServiceConfig, *, node_id: str = "") -> None:
         self.config = config
+        self.node_id = node_id or new_node_id()
         self.draining = False
         #: How egresses ended: (type, result) -> count, for metrics.
         self.results: Counter[tuple[str, str]] = Counter()
@@ -61,6 +69,7 @@ class Supervisor:
         self._listeners: list[Listener] = []
         self._pool = WorkerPool(config.spare_workers)
         self._left = LeftWorkers(Path(config.state_directory) / "left")
+        self._reports_left = False
         self.watch = Watch(config.cpu_cost)
         self._ticking: asyncio.Task[None] | None = None
 
@@ -154,7 +163,7 @@ class Supervisor:
         """An egress that runs here, or that ended within the last minutes."""
         if (run := self._runs.get(egress_id)) is not None:
             return _copy(run.info)
-        if (left := self._left.running.get(egress_id)) is not None:
+        if (left := self._left.info(egress_id)) is not None:
             return _copy(left)
         ended = self._ended.get(egress_id)
         return _copy(ended[1]) if ended else None
@@ -180,6 +189,10 @@ class Supervisor:
             logger.info("no bid for egress %s: %s", start.egress_id, refusal.message)
             return None
         return self.watch.after(cost)
+
+    def report_left(self) -> None:
+        """From now on tell the listeners of egresses that ended after an earlier supervisor; call when all listen."""
+        self._reports_left = True
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell of every change of every egress, in order; returns what unsubscribes."""
@@ -275,7 +288,7 @@ class Supervisor:
         while True:
             try:
                 if count % _LEFT_EVERY == 0:
-                    self._collect_left()
+                    self._look_for_left()
                 self._look()
             except Exception:
                 logger.exception("watching the egresses failed")
@@ -298,7 +311,10 @@ class Supervisor:
             failure = Failure(Code.PERMISSION_DENIED, f"OOM: {used:.2f} GB used", "Raise cpu_cost.max_memory")
             self._runs[greedy].kill(failure, EndReason.PROCESS_KILLED, OOM_GRACE)
 
-    def _collect_left(self) -> None:
+    def _look_for_left(self) -> None:
+        if not self._reports_left:
+            self._left.look()
+            return
         for info in self._left.collect():
             logger.info("egress %s ended without a supervisor: %s", info.egress_id, status_of(info).name)
             self._ended[info.egress_id] = monotonic(), info

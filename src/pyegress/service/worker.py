@@ -15,7 +15,7 @@ from contextlib import suppress
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import Failure
 from pyegress.lifecycle.json_lines import BadLine, encode
-from pyegress.lifecycle.worker_messages import LINE_LIMIT, FromWorker, LogLine, Ready, ToWorker, from_worker
+from pyegress.lifecycle.worker_messages import LINE_LIMIT, FromWorker, Launch, LogLine, Ready, ToWorker, from_worker
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ class Worker:
         self._writer = writer
         #: What it said last on standard error: native code that aborts says why there.
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
+        #: What its log lines are about.
+        self._about: dict[str, object] = {"worker": process.pid}
         self._listening = asyncio.create_task(self._read_errors(), name=f"standard error of worker {process.pid}")
 
     @classmethod
@@ -96,6 +98,11 @@ class Worker:
                 retryable=True,
             )
 
+    def launch(self, launch: Launch) -> None:
+        """Have it record."""
+        self._about["egress_id"] = launch.egress_id
+        self.send(launch)
+
     def send(self, message: ToWorker) -> None:
         """Say something; a process that is gone does not hear it."""
         if not self._writer.is_closing():
@@ -108,17 +115,19 @@ class Worker:
                 async with asyncio.timeout(SILENCE_TIMEOUT):
                     message = await self._next()
             except TimeoutError:
-                logger.error("worker %d has said nothing for %g s and is killed", self.pid, SILENCE_TIMEOUT)
+                logger.error(
+                    "worker %d has said nothing for %g s and is killed", self.pid, SILENCE_TIMEOUT, extra=self._about
+                )
                 self._last_words.append(f"it said nothing for {SILENCE_TIMEOUT:g} s")
                 self.kill()
                 continue
             except BadLine:
-                logger.error("worker %d said something unknown", self.pid)
+                logger.error("worker %d said something unknown", self.pid, extra=self._about)
                 continue
             if message is None:
                 return
             if isinstance(message, LogLine):
-                logging.getLogger(message.logger).log(message.level, "%s", message.text)
+                logging.getLogger(message.logger).log(message.level, "%s", message.text, extra=self._about)
             else:
                 yield message
 
@@ -132,7 +141,7 @@ class Worker:
             self.kill()
             await self._process.wait()
         for line in self._last_words:
-            logger.error("worker %d: %s", self.pid, line)
+            logger.error("worker %d: %s", self.pid, line, extra=self._about)
         return Failure(
             Code.INTERNAL,
             f"The worker process ended unexpectedly ({self._death()}); what was recorded until then is in its file",
