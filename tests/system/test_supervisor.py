@@ -20,7 +20,8 @@ from pyegress.clock import monotonic
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.room.events import Source
-from pyegress.service.config import ServiceConfig
+from pyegress.service.config import LimitsSection, ServiceConfig
+from pyegress.service.config_reader import Seconds
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.supervisor import Supervisor
 from tests.support.analysis import file_facts, read_pictures
@@ -125,6 +126,9 @@ async def test_a_room_and_a_track_side_by_side(livekit_server: LiveKitServer, tm
         assert first.room_composite.file_outputs[0].filepath == "{room_name}/all"
         await supervisor.start(track)
         assert sorted(supervisor.running()) == ["EG_track", "EG_whole"]
+        with pytest.raises(EgressError) as taken:
+            await supervisor.start(EgressStart("EG_same", everybody(room, "{room_name}/all")))
+        assert taken.value.code is Code.ALREADY_EXISTS
         again = await supervisor.start(whole)
         assert again.started_at == first.started_at
         await here.recorded("EG_whole", 3.0)
@@ -221,6 +225,32 @@ async def test_stopped_before_anything_was_recorded(livekit_server: LiveKitServe
         await eventually(lambda: here.supervisor.running() == [], "nothing runs")
     assert here.statuses("EG_waits") == [EgressStatus.STARTING, EgressStatus.ABORTED]
     assert not [path for path in (tmp_path / "files").glob("*") if path.is_file()]
+
+
+async def test_session_limits(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    room = "served-limits"
+    limits = LimitsSection(file_output_max_duration=Seconds(2.0))
+    silent = pb.ParticipantEgressRequest(
+        room_name=room, identity="nobody", file_outputs=[pb.EncodedFileOutput(filepath="nobody")]
+    )
+    async with (
+        node(livekit_server, tmp_path, session_limits=limits) as here,
+        publishing(livekit_server, room) as ada,
+    ):
+        track = one_track(room, ada.sids[Source.MICROPHONE], "limited")
+        await here.supervisor.start(EgressStart("EG_limited", track))
+        await here.supervisor.start(EgressStart("EG_never", silent))
+        info = await here.ended("EG_limited")
+        assert status_of(info) is EgressStatus.LIMIT_REACHED
+        assert (info.error, info.error_code) == ("Session limit reached", 413)
+        assert info.details == "End reason: Session limit reached"
+        assert here.statuses("EG_limited") == [EgressStatus.STARTING, EgressStatus.ACTIVE, EgressStatus.LIMIT_REACHED]
+        (result,) = info.file_results
+        assert result.filename == "limited.ogg"
+        assert result.duration == pytest.approx(2.0e9, abs=0.2e9)
+        info = await here.ended("EG_never")
+        assert status_of(info) is EgressStatus.ABORTED
+        assert (info.error, info.error_code) == ("Session limit reached before start signal", 412)
 
 
 async def test_a_drain_waits_and_a_second_word_ends_it(livekit_server: LiveKitServer, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from pyegress.cli.doors import Door, doors_of
-from pyegress.service.config import ServiceConfig, load_config
+from pyegress.service.config import ServiceConfig, check_server, load_config
 from pyegress.service.health import OperationsServer
 from pyegress.service.logs import configure_logging
 from pyegress.service.supervisor import Supervisor
@@ -24,6 +24,7 @@ def run_service(path: str = "", body: str = "") -> None:
     """Serve until a signal ends it. Raises EgressError for what keeps it from beginning."""
     loaded = load_config(path, body)
     config = loaded.config
+    check_server(config)
     configure_logging(config.logging.level, as_json=config.logging.json, secrets=config.secrets)
     for warning in loaded.warnings:
         logger.warning("%s", warning)

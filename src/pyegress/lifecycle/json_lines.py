@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -104,4 +105,6 @@ def _family(kind: type) -> Iterator[type]:
     yield kind
     children: list[type] = kind.__subclasses__()
     for child in children:
-        yield from _family(child)
+        # A dataclass with slots leaves the class behind that it was made of.
+        if getattr(sys.modules[child.__module__], child.__name__, None) is child:
+            yield from _family(child)

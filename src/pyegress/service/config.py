@@ -294,6 +294,13 @@ def parse_config(text: str) -> LoadedConfig:
     return LoadedConfig(config, tuple(warnings))
 
 
+def check_server(config: ServiceConfig) -> None:
+    """Raise InvalidRequest when it is not known where livekit-server is, or who we are there."""
+    for key in ("ws_url", "api_key", "api_secret"):
+        if not getattr(config, key):
+            raise bad_config(key, "is missing", f"Set {key}, or LIVEKIT_{key.upper()} in the environment")
+
+
 def _check(config: ServiceConfig) -> None:
     if config.logging.level.lower() not in LOG_LEVELS:
         raise bad_config("logging.level", "is no level", f"Use one of {', '.join(LOG_LEVELS)}")

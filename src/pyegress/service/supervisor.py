@@ -21,7 +21,7 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import RecordingPlan, Start
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Start
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of
@@ -109,6 +109,7 @@ class Supervisor:
         if (refusal := self.watch.refusal(cost)) is not None:
             logger.warning("egress %s is refused: %s", start.egress_id, refusal.message)
             raise refusal
+        self._check_free(plan)
         info = starting_info(plan, start.request)
         launch = Launch(
             egress_id=start.egress_id,
@@ -247,6 +248,18 @@ class Supervisor:
         check_offered(plan)
         return plan
 
+    def _check_free(self, plan: RecordingPlan) -> None:
+        """Two recordings into one file would leave none."""
+        taken = {name: run.info.egress_id for run in self._runs.values() for name in _fixed_names(run.plan)}
+        for name in _fixed_names(plan):
+            if name in taken:
+                raise InvalidRequest(
+                    f"Egress {taken[name]} is writing {name!r}",
+                    field="filepath",
+                    code=Code.ALREADY_EXISTS,
+                    remedy="Choose another name, for instance with {time} in it, or stop that egress before",
+                )
+
     def _cost(self, plan: RecordingPlan) -> float:
         return cost_of(plan, self.config.cpu_cost, self.watch.machine.cores)
 
@@ -325,6 +338,11 @@ def _copy(info: pb.EgressInfo) -> pb.EgressInfo:
     copied = pb.EgressInfo()
     copied.CopyFrom(info)
     return copied
+
+
+def _fixed_names(plan: RecordingPlan) -> set[str]:
+    """The files of a plan whose names are known before it is recorded."""
+    return {output.path for output in plan.outputs if isinstance(output, FileOutput) and "{" not in output.path}
 
 
 def _result(run: EgressRun) -> str:

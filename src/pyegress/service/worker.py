@@ -53,6 +53,8 @@ class Worker:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                # Nothing is imported from the folder that we happen to be started in.
+                "-P",
                 "-X",
                 "faulthandler",
                 "-m",

@@ -76,14 +76,16 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop, EndReason.PROCESS_KILLED)
         listening = asyncio.create_task(self._listen(launch), name="listen to the supervisor")
+        beating = asyncio.create_task(self._beat(), name="signs of life")
         try:
             outcome = await self._record(launch)
             self.say(Ended(outcome))
             if not await self._was_received():
                 leave_result(launch, outcome)
         finally:
-            listening.cancel()
-            await asyncio.wait({listening})
+            for task in (listening, beating):
+                task.cancel()
+            await asyncio.wait({listening, beating})
 
     def say(self, message: FromWorker) -> None:
         """Tell the supervisor, if there is one that listens."""
@@ -111,6 +113,13 @@ class WorkerProcess:
             logging.getLogger(__name__).exception("the recording failed")
             message = f"Recording failed ({type(error).__name__}); what was recorded is on the disk"
             return Outcome(EndReason.FAILURE, error=Failure(Code.INTERNAL, message, "Please report it, with the log"))
+
+    async def _beat(self) -> None:
+        """Joining and finishing take their time, and report nothing meanwhile."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            if self._assignment is not None:
+                self._on_progress(self._assignment.session.progress())
 
     def _on_progress(self, progress: Progress) -> None:
         news = (progress.state, progress.waiting_for, progress.seen, progress.end_reason, progress.paths)

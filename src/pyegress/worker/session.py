@@ -59,10 +59,8 @@ class RecordingSession:
         on_progress: Callable[[Progress], None] | None = None,
         seam: DatagramSeam | None = None,
     ) -> None:
-        """`make_recorder(on_error)` makes the files; copies have their own without.
-
-        `on_progress` is called some times a second; `seam` impairs datagrams, for tests.
-        """
+        """`make_recorder(on_error)` makes the files (copies have their own); `on_progress` is called some times a
+        second; `seam` impairs datagrams, for tests."""
         self.plan = plan
         self._terms = terms_of(plan)
         self._seam = seam
