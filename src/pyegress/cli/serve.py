@@ -10,15 +10,11 @@ import typer
 def serve(
     config: Annotated[
         str,
-        typer.Option(
-            "--config", envvar="EGRESS_CONFIG_FILE", metavar="FILE", help="Configuration (YAML).", show_default=False
-        ),
+        typer.Option("--config", metavar="FILE", help="YAML; else EGRESS_CONFIG_FILE.", show_default=False),
     ] = "",
     config_body: Annotated[
         str,
-        typer.Option(
-            "--config-body", envvar="EGRESS_CONFIG_BODY", metavar="YAML", help="Goes before a file.", show_default=False
-        ),
+        typer.Option("--config-body", metavar="YAML", help="Its text; else EGRESS_CONFIG_BODY.", show_default=False),
     ] = "",
 ) -> None:
     """Serve egress requests: from livekit-server over Redis, or directly over HTTP.
