@@ -44,7 +44,7 @@ def at(status: EgressStatus) -> pb.EgressInfo:
 
 def test_numbers_are_those_of_the_protocol() -> None:
     for status in S:
-        assert pb.EgressStatus.Value(f"EGRESS_{status.name}") == status.value  # type: ignore[attr-defined]
+        assert pb.EgressStatus.Value(f"EGRESS_{status.name}") == status.value
 
 
 def test_only_forward() -> None:

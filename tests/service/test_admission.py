@@ -54,24 +54,39 @@ def test_memory() -> None:
     assert admission().refusal(0.1, tight, T0) is None
 
 
-def test_a_machine_that_stays_overloaded_stops_who_takes_more_than_was_said() -> None:
-    two = admission(Load(0.5, T0, cores=2.0), Load(3.0, T0, cores=3.1))
-    assert [two.overloaded(0.99) for _ in range(OVERLOADED_TICKS)] == [None] * (OVERLOADED_TICKS - 1) + ["EG_0"]
-    assert two.overloaded(0.99) is None, "the count begins anew"
+def overloaded() -> Admission:
+    """Both take more than was said, and together all there is."""
+    return admission(Load(0.5, T0, cores=1.9), Load(2.0, T0, cores=2.1))
+
+
+def test_egresses_that_overload_the_machine_lose_who_takes_more_than_was_said() -> None:
+    two = overloaded()
+    assert [two.overloaded(FOUR) for _ in range(OVERLOADED_TICKS)] == [None] * (OVERLOADED_TICKS - 1) + ["EG_0"]
+    assert two.overloaded(FOUR) is None, "the count begins anew"
 
 
 def test_calm_ticks_end_the_count() -> None:
-    two = admission(Load(0.5, T0, cores=2.0), Load(3.0, T0, cores=3.1))
+    two = overloaded()
     for _ in range(OVERLOADED_TICKS - 1):
-        assert two.overloaded(0.99) is None
+        assert two.overloaded(FOUR) is None
     for _ in range(CALM_TICKS):
-        assert two.overloaded(0.5) is None
-    assert two.overloaded(0.99) is None
+        assert two.overloaded(Machine(8.0)) is None
+    assert two.overloaded(FOUR) is None
 
 
-def test_the_only_one_is_never_stopped() -> None:
-    one = admission(Load(0.5, T0, cores=4.0))
-    assert [one.overloaded(1.0) for _ in range(3 * OVERLOADED_TICKS)] == [None] * 3 * OVERLOADED_TICKS
+@pytest.mark.parametrize(
+    "loads",
+    [
+        (Load(0.5, T0, cores=4.0),),
+        # As was said, and admitted.
+        (Load(2.0, T0, cores=2.0), Load(2.5, T0, cores=2.0)),
+        # Somebody else makes the machine slow.
+        (Load(0.5, T0, cores=0.6), Load(0.5, T0, cores=0.1)),
+    ],
+)
+def test_who_is_never_stopped(loads: tuple[Load, ...]) -> None:
+    node = admission(*loads)
+    assert [node.overloaded(FOUR) for _ in range(3 * OVERLOADED_TICKS)] == [None] * 3 * OVERLOADED_TICKS
 
 
 def test_who_holds_most_memory_goes() -> None:

@@ -25,7 +25,7 @@ def worker_like() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def info(egress_id: str, status: str = "EGRESS_ACTIVE") -> str:
-    return MessageToJson(pb.EgressInfo(egress_id=egress_id, status=status))  # type: ignore[arg-type]
+    return MessageToJson(pb.EgressInfo(egress_id=egress_id, status=status))
 
 
 def test_who_runs_and_how_it_ended(tmp_path: Path, worker_like: subprocess.Popen[bytes]) -> None:

@@ -25,10 +25,11 @@ def serve(
     from pyegress.cli import exit_codes
     from pyegress.cli.foreground import fail
     from pyegress.cli.serving import run_service
+    from pyegress.cli.wording import Wording
     from pyegress.errors import EgressError
 
     try:
         run_service(config, config_body)
     except EgressError as error:
-        fail(error)
+        fail(error, Wording())
         raise typer.Exit(exit_codes.of_error(error)) from None

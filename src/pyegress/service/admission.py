@@ -78,11 +78,13 @@ class Admission:
         used = sum(load.counted(now) for load in self.loads.values())
         return min(1.0, max(0.0, (used + cost) / machine.cores))
 
-    def overloaded(self, load: float) -> str | None:
-        """Told the machine's load (0..1) each second: the egress that is to be stopped now, if one is.
+    def overloaded(self, machine: Machine) -> str | None:
+        """Asked each second: the egress that is to be stopped now, if one is.
 
-        The one that takes most beyond what was declared, never the only one.
+        Only what the egresses take themselves counts: that others are busy ends no recording. The one that takes most
+        beyond what was declared goes, never the only one, and nobody who keeps to it.
         """
+        load = sum(load.cores for load in self.loads.values()) / machine.cores
         limit = OVERLOAD if self.costs.max_cpu_utilization < OVERLOAD else (1 + self.costs.max_cpu_utilization) / 2
         if load > limit:
             self._hot, self._calm = self._hot + 1, 0
@@ -93,7 +95,9 @@ class Admission:
         if self._hot < OVERLOADED_TICKS or len(self.loads) < 2:
             return None
         self._hot = 0
-        return max(self.loads, key=lambda egress_id: self.loads[egress_id].cores - self.loads[egress_id].declared)
+        excess = {egress_id: load.cores - load.declared for egress_id, load in self.loads.items()}
+        most = max(excess, key=lambda egress_id: excess[egress_id])
+        return most if excess[most] > 0 else None
 
     def out_of_memory(self, machine: Machine) -> str | None:
         """The egress that holds most while more memory is in use than may be."""

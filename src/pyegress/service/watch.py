@@ -71,8 +71,8 @@ class Watch:
         self.machine = Machine(self.machine.cores, (self.resident if memory is None else memory) / GIGABYTE)
 
     def starving(self) -> str | None:
-        """The egress to stop because the machine has been overloaded for some time; asked once for each sample."""
-        return self._admission.overloaded(self.busy)
+        """The egress to stop because they have taken too much for some time; asked once for each sample."""
+        return self._admission.overloaded(self.machine)
 
     def out_of_memory(self) -> str | None:
         """The egress to end because too much memory has been in use for the grace period."""
