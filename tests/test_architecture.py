@@ -44,7 +44,8 @@ ONLY_IN = {
     "livekit.rtc": {"demo"},
 }
 #: What a pure room may import from outside the standard library and pyegress.
-THIRD_PARTY_OF_PURE = {"plan": {"livekit", "google"}}  # google.protobuf is what livekit.protocol is made of
+# google.protobuf is what livekit.protocol is made of.
+THIRD_PARTY_OF_PURE = {"plan": {"livekit", "google"}, "lifecycle": {"livekit", "google"}}
 IMPURE = (
     *("asyncio", "http", "multiprocessing", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"),
     *("urllib.request", "urllib.error"),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pyegress.cli.record import app as record_app
+from pyegress.cli.serve import serve
 
 app = typer.Typer(
     name="pyegress",
@@ -17,6 +18,7 @@ app = typer.Typer(
     help="LiveKit Egress in Python: record LiveKit rooms, participants and tracks.",
 )
 app.add_typer(record_app, name="record")
+app.command(name="serve")(serve)
 
 
 def _version(wanted: bool) -> None:

@@ -41,6 +41,9 @@ class EndReason(Enum):
     STOPPED = "StopEgress API"
     SOURCE_CLOSED = "Source closed"
     LIMIT_REACHED = "Session limit reached"
+    STREAMS_STOPPED = "All streams stopped"
+    PROCESS_KILLED = "Process killed"
+    CPU_EXHAUSTED = "CPU exhausted"
     FAILURE = "Failure"
 
 

@@ -86,6 +86,10 @@ class CopyPlan:
     #: How long a lost connection is tried again before the recording ends.
     reconnect_window: float = DEFAULT_RECONNECT_WINDOW
     overwrite: bool = False
+    #: Who joins; "" is made up.
+    egress_id: str = ""
+    #: Bytes.
+    max_file_size: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("duration", self.duration), ("wait", self.wait), ("latency", self.latency)):

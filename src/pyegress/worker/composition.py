@@ -76,6 +76,10 @@ class Composition:
     def bytes_written(self) -> int:
         return sum(file.bytes_written for file in self._files)
 
+    @property
+    def paths(self) -> list[Path]:
+        return [file.path for file in self._files if file.bytes_written]
+
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media."""
         return 0.0 if self._begun is None else max(0.0, now - self._begun)

@@ -30,7 +30,7 @@ class EncodedFile:
         on_failed: Callable[[EgressError], None],
     ) -> None:
         """`spec_for` describes the stream that a first packet begins. Must be called with a running loop."""
-        self._path = path
+        self.path = path
         self._container = container
         self._expected = kinds
         self._spec_for = spec_for
@@ -84,9 +84,7 @@ class EncodedFile:
             kinds = sorted(firsts, key=lambda kind: kind is not Kind.VIDEO)
             self._streams = {kind: index for index, kind in enumerate(kinds)}
             specs = [self._spec_for(firsts[kind]) for kind in kinds]
-            thread = WriterThread(
-                self._path, self._container, specs, metadata=self._metadata, on_failed=self._on_failed
-            )
+            thread = WriterThread(self.path, self._container, specs, metadata=self._metadata, on_failed=self._on_failed)
             for kind, packet in self._waiting:
                 thread.submit(self._streams[kind], packet, packet.timestamp)
             self._waiting.clear()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pyegress.errors import Code, InvalidRequest, Unauthenticated
 from pyegress.room.directory import await_room, room_returns
-from pyegress.room.options import RoomOptions
+from pyegress.room.options import RoomOptions, new_egress_id
 from pyegress.room.room import Room
 from pyegress.room.token import token_claims
 from pyegress.room.transport import DatagramSeam
@@ -67,6 +67,7 @@ async def join_room(terms: Terms, *, on_waiting: Callable[[str], None], seam: Da
             api_key=key,
             api_secret=secret,
             token=connection.token,
+            identity=terms.identity or new_egress_id(),
             latency=terms.latency,
             reconnect_window=terms.reconnect_window,
             room_is_there=is_there if can_list else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from pyegress.clock import Monotonic, Wall
@@ -27,6 +28,10 @@ class MediaRecorder(Protocol):
 
     @property
     def bytes_written(self) -> int: ...
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that have been begun."""
 
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media, 0 before."""

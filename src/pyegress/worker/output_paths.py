@@ -79,19 +79,25 @@ class OutputPaths:
 
         def path_for(codecs: Codecs, part: int) -> Path:
             if part == 1:
-                path = Path(output_path(plan.output, tokens, automatic=automatic, codecs=codecs))
+                path = self._named(tokens, automatic, codecs, 1)
                 self._check_free(path)
                 return path
             # A name that is taken must not end a recording that runs: the next number is as good.
             number = numbers.get(part) or max([1, *numbers.values()]) + 1
             while True:
-                path = Path(part_path(plan.output, tokens, automatic=automatic, codecs=codecs, part=number))
+                path = self._named(tokens, automatic, codecs, number)
                 if plan.overwrite or not path.exists() or self._is_ours(path):
                     numbers[part] = number
                     return path
                 number += 1
 
         return path_for
+
+    def _named(self, tokens: dict[str, str], automatic: str, codecs: Codecs, part: int) -> Path:
+        output = self._plan.output
+        if part == 1:
+            return Path(output_path(output, tokens, automatic=automatic, codecs=codecs))
+        return Path(part_path(output, tokens, automatic=automatic, codecs=codecs, part=part))
 
     def of_track(self, participant: Participant, track: TrackPublication, take: int) -> PathFor:
         """The name of one of many tracks: who, what, which; `take` counts how often it was begun anew."""

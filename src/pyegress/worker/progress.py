@@ -44,6 +44,10 @@ class Progress:
     seen: tuple[str, ...] = ()
     #: The connection is being re-established.
     reconnecting: bool = False
+    #: Why it ends, once it does.
+    end_reason: EndReason | None = None
+    #: The files that have been begun.
+    paths: tuple[Path, ...] = ()
 
     @property
     def bitrate(self) -> float:

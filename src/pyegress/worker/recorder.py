@@ -11,22 +11,31 @@ from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError
 from pyegress.media.timeline import PLAUSIBLE
 from pyegress.plan.copy_plan import CopyPlan
+from pyegress.plan.recording_plan import FileOutput
 from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.copy_file import CopyFile
 from pyegress.worker.feed import Feed
 from pyegress.worker.media_recorder import recordable
 from pyegress.worker.output_paths import OutputPaths, PathFor
 from pyegress.worker.parts import Parts
+from pyegress.worker.planned_paths import PlannedPaths
 from pyegress.worker.progress import RecordedFile
 
 
 class Recorder:
     """A `MediaRecorder` of copies: makes a `Feed` for each track that is recorded and finishes all files in the end."""
 
-    def __init__(self, plan: CopyPlan, *, on_error: Callable[[EgressError], None]) -> None:
+    def __init__(
+        self, plan: CopyPlan, *, on_error: Callable[[EgressError], None], named: FileOutput | None = None
+    ) -> None:
+        """`named` is the output of a request, whose extension follows the codec."""
         self._plan = plan
         self._on_error = on_error
-        self._paths = OutputPaths(plan, wall(), is_ours=self._is_ours)
+        self._paths = (
+            OutputPaths(plan, wall(), is_ours=self._is_ours)
+            if named is None
+            else PlannedPaths(plan, named, wall(), is_ours=self._is_ours)
+        )
         self._room_name = plan.connection.room
         #: One for the whole recording, or one for each track.
         self._parts: dict[str, Parts] = {}
@@ -52,6 +61,10 @@ class Recorder:
     @property
     def bytes_written(self) -> int:
         return sum(parts.bytes_written for parts in self._parts.values())
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for parts in self._parts.values() for path in parts.paths]
 
     @property
     def directory(self) -> Path:

@@ -59,10 +59,8 @@ class RecordingSession:
         on_progress: Callable[[Progress], None] | None = None,
         seam: DatagramSeam | None = None,
     ) -> None:
-        """`make_recorder(on_error)` makes the files of a `RecordingPlan`; copies have their own.
-
-        `on_progress` is called some times a second; `seam` impairs datagrams, for tests.
-        """
+        """`make_recorder(on_error)` makes the files (copies have their own); `on_progress` is called some times a
+        second; `seam` impairs datagrams, for tests."""
         self.plan = plan
         self._terms = terms_of(plan)
         self._seam = seam
@@ -77,19 +75,20 @@ class RecordingSession:
         self._silence = SilenceWatch()
         self._recorder: MediaRecorder
         self._index: IndexWriter | None = None
-        if isinstance(plan, CopyPlan):
+        if make_recorder is not None:
+            self._recorder = make_recorder(self._inbox.put_nowait)
+        elif isinstance(plan, CopyPlan):
             copies = Recorder(plan, on_error=self._inbox.put_nowait)
             self._recorder = copies
             if plan.many_files:
                 self._index = IndexWriter(copies)
-        elif make_recorder is not None:
-            self._recorder = make_recorder(self._inbox.put_nowait)
         else:
             raise ValueError("who makes the files of a plan that encodes?")
         self._policy = EndPolicy(self._terms.source, self._terms.grace)
         self._presence = Presence()
         self._begun = monotonic()
         self._waiting_for = ""
+        self._end_reason: EndReason | None = None
         #: What keeps the media away, as far as we were told.
         self._hindrance = ""
         #: Why the connection was lost last.
@@ -121,6 +120,8 @@ class RecordingSession:
             waiting_for=waiting,
             seen=describe_room(room.participants) if room is not None and waiting else (),
             reconnecting=self._policy.reconnecting,
+            end_reason=self._end_reason,
+            paths=tuple(self._recorder.paths),
         )
 
     async def run(self) -> RecordingResult:
@@ -339,6 +340,7 @@ class RecordingSession:
             self._recorder.warn(text)
 
     async def _finish(self, stop: Stop) -> RecordingResult:
+        self._end_reason = stop.reason
         self._move(RecordingState.ENDING, stop.details or stop.reason.value)
         self._waiting_for = ""
         self._report()

@@ -36,6 +36,8 @@ class Terms:
     many_files: bool
     #: Copies end where their packets do.
     copies: bool
+    #: Who joins; "" is made up.
+    identity: str = ""
 
     @property
     def follows_room(self) -> bool:
@@ -59,9 +61,10 @@ def _of_copies(plan: CopyPlan) -> Terms:
         latency=plan.latency,
         reconnect_window=plan.reconnect_window,
         duration=plan.duration,
-        max_file_size=None,
+        max_file_size=plan.max_file_size,
         many_files=plan.many_files,
         copies=True,
+        identity=plan.egress_id,
     )
 
 
@@ -89,4 +92,5 @@ def _of_encoding(plan: RecordingPlan) -> Terms:
         max_file_size=plan.max_file_size,
         many_files=False,
         copies=False,
+        identity=plan.egress_id,
     )

@@ -1,0 +1,196 @@
+"""The life of one egress as clients see it: one enum, one table of legal moves, one function that moves. Pure.
+
+Every move makes the `livekit.EgressInfo` that is told to the server, to webhooks and to whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from livekit.protocol import egress as pb
+
+from pyegress.clock import Wall
+from pyegress.errors import Code, EgressError
+from pyegress.lifecycle.recording import EndReason, IllegalMove
+from pyegress.plan.egress_info import copy_single_result, nanoseconds
+
+
+class EgressStatus(Enum):
+    """`livekit.EgressStatus`, by number."""
+
+    STARTING = 0
+    ACTIVE = 1
+    ENDING = 2
+    COMPLETE = 3
+    FAILED = 4
+    ABORTED = 5
+    LIMIT_REACHED = 6
+
+    @property
+    def final(self) -> bool:
+        return not _MOVES[self]
+
+
+_MOVES: dict[EgressStatus, frozenset[EgressStatus]] = {
+    EgressStatus.STARTING: frozenset({EgressStatus.ACTIVE, EgressStatus.ABORTED, EgressStatus.FAILED}),
+    EgressStatus.ACTIVE: frozenset({EgressStatus.ENDING, EgressStatus.LIMIT_REACHED, EgressStatus.FAILED}),
+    # Aborted: media came, but none of it could be kept, for instance no key frame.
+    EgressStatus.ENDING: frozenset({EgressStatus.COMPLETE, EgressStatus.ABORTED, EgressStatus.FAILED}),
+    EgressStatus.COMPLETE: frozenset(),
+    EgressStatus.FAILED: frozenset(),
+    EgressStatus.ABORTED: frozenset(),
+    EgressStatus.LIMIT_REACHED: frozenset(),
+}
+
+#: Words of `EgressInfo.error` that clients compare, with the number that goes with them (HTTP's 413 is no code).
+STOPPED_BEFORE_START = ("Stop called before pipeline could start", 412)
+LIMIT_BEFORE_START = ("Session limit reached before start signal", 412)
+LIMIT_REACHED = ("Session limit reached", 413)
+_END_REASON = "End reason: "
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error on its way between processes: what `EgressError` says of itself."""
+
+    code: Code
+    message: str
+    remedy: str = ""
+    field: str = ""
+
+    @classmethod
+    def of(cls, error: EgressError) -> Failure:
+        return cls(error.code, error.message, error.remedy, error.field)
+
+    def as_error(self) -> EgressError:
+        return EgressError(self.message, remedy=self.remedy, field=self.field, code=self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """One finished file: its name as the request means it, where it lies, bytes, UTC seconds, seconds of media."""
+
+    filename: str
+    location: str
+    size: int
+    started_at: Wall
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a recording ended: why, what went wrong, what was made nevertheless."""
+
+    reason: EndReason
+    files: tuple[FileOutcome, ...] = ()
+    error: Failure | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def status_of(info: pb.EgressInfo) -> EgressStatus:
+    """The status of an info."""
+    return EgressStatus(int(info.status))
+
+
+def legal(old: EgressStatus, new: EgressStatus) -> bool:
+    """Whether the table has the move."""
+    return new in _MOVES[old]
+
+
+def route(old: EgressStatus, new: EgressStatus) -> tuple[EgressStatus, ...]:
+    """The shortest way of legal moves from `old` to `new`, without `old`; IllegalMove when there is none."""
+    ways: deque[tuple[EgressStatus, ...]] = deque([(old,)])
+    while ways:
+        way = ways.popleft()
+        if way[-1] is new:
+            return way[1:]
+        ways.extend((*way, step) for step in sorted(_MOVES[way[-1]], key=lambda status: status.value))
+    raise IllegalMove(f"{old.name} -> {new.name}")
+
+
+def move(
+    info: pb.EgressInfo,
+    new: EgressStatus,
+    at: Wall,
+    *,
+    reason: EndReason | None = None,
+    error: tuple[str, int] | None = None,
+    files: Sequence[FileOutcome] = (),
+) -> pb.EgressInfo:
+    """The info after a move; IllegalMove when the table does not have it.
+
+    `error` is text and number; a reason that was told before is kept.
+    """
+    old = status_of(info)
+    if not legal(old, new):
+        raise IllegalMove(f"{old.name} -> {new.name}: {reason.value if reason else ''}")
+    moved = _changed(info, at)
+    moved.status = new.value  # type: ignore[assignment]
+    if reason is None:
+        moved.details = ""
+    elif not moved.details.startswith(_END_REASON):
+        moved.details = _END_REASON + reason.value
+    if error is not None:
+        moved.error, moved.error_code = error
+    if new.final:
+        moved.ended_at = moved.updated_at
+    _write_files(moved, files)
+    return moved
+
+
+def explain(info: pb.EgressInfo, details: str, at: Wall) -> pb.EgressInfo:
+    """The info with other details and the same status: what a start waits for."""
+    explained = _changed(info, at)
+    explained.details = details
+    return explained
+
+
+def conclude(info: pb.EgressInfo, outcome: Outcome, at: Wall) -> list[pb.EgressInfo]:
+    """Every info from `info` to the final status that `outcome` means, none skipped. Empty when it is final already."""
+    old = status_of(info)
+    if old.final:
+        return []
+    new, error = _end(outcome)
+    reason = EndReason.FAILURE if new is EgressStatus.FAILED else outcome.reason
+    way = route(old, new)
+    infos = []
+    for status in way[:-1]:
+        info = move(info, status, at, reason=outcome.reason if status is EgressStatus.ENDING else None)
+        infos.append(info)
+    return [*infos, move(info, way[-1], at, reason=reason, error=error, files=outcome.files)]
+
+
+def _end(outcome: Outcome) -> tuple[EgressStatus, tuple[str, int] | None]:
+    limit = outcome.reason is EndReason.LIMIT_REACHED
+    if outcome.error is not None:
+        return EgressStatus.FAILED, (str(outcome.error.as_error()), outcome.error.code.http)
+    if not outcome.files:
+        return EgressStatus.ABORTED, LIMIT_BEFORE_START if limit else STOPPED_BEFORE_START
+    return (EgressStatus.LIMIT_REACHED, LIMIT_REACHED) if limit else (EgressStatus.COMPLETE, None)
+
+
+def _changed(info: pb.EgressInfo, at: Wall) -> pb.EgressInfo:
+    changed = pb.EgressInfo()
+    changed.CopyFrom(info)
+    # A clock that is set back must not let a newer info look older.
+    changed.updated_at = max(nanoseconds(at), info.updated_at + 1)
+    return changed
+
+
+def _write_files(info: pb.EgressInfo, files: Sequence[FileOutcome]) -> None:
+    """Files in the order of the plan's outputs; a recording that went on in further files has more of them."""
+    for index, file in enumerate(files):
+        if index == len(info.file_results):
+            info.file_results.add()
+        result = info.file_results[index]
+        result.filename = file.filename
+        result.location = file.location
+        result.size = file.size
+        result.started_at = nanoseconds(file.started_at)
+        result.duration = round(file.duration * 1_000_000) * 1_000
+        result.ended_at = result.started_at + result.duration
+    if files:
+        copy_single_result(info)

@@ -1,0 +1,162 @@
+"""What a supervisor and its workers say to each other, one JSON line each way at a time. Pure.
+
+The supervisor sends one `Launch`, later any number of `StopRecording` and `UpdateStreams`, and `Received` for `Ended`.
+The worker says `Ready` when everything is loaded, then how it stands, at last `Ended`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from livekit.protocol import egress as pb
+
+from pyegress.clock import Wall
+from pyegress.lifecycle.egress import Failure, Outcome
+from pyegress.lifecycle.json_lines import decode
+from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.plan.form import EgressRequest
+from pyegress.plan.recording_plan import Service, Start
+
+#: Longest line, bytes: requests are as large as their callers want, within reason.
+LINE_LIMIT = 16 * 1024 * 1024
+
+_REQUESTS: dict[str, type[EgressRequest]] = {
+    kind.DESCRIPTOR.full_name: kind
+    for kind in (
+        pb.RoomCompositeEgressRequest,
+        pb.WebEgressRequest,
+        pb.ParticipantEgressRequest,
+        pb.TrackCompositeEgressRequest,
+        pb.TrackEgressRequest,
+        pb.StartEgressRequest,
+    )
+}
+
+# To the worker
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Record this. `request` and `info` (as told when it was accepted) are protobuf messages.
+
+    Files with relative names go below `directory`. `result_path` is written when nobody hears the end any more.
+    """
+
+    egress_id: str
+    kind: str
+    request: bytes = field(repr=False)
+    info: bytes = field(repr=False)
+    at: Wall
+    service: Service
+    directory: str
+    result_path: str
+    room_id: str = ""
+    token: str = field(default="", repr=False)
+    ws_url: str = ""
+    retry_count: int = 0
+    log_level: str = "INFO"
+
+    def read_request(self) -> EgressRequest:
+        """The request itself."""
+        request = _REQUESTS[self.kind]()
+        request.ParseFromString(self.request)
+        return request
+
+    def read_info(self) -> pb.EgressInfo:
+        info = pb.EgressInfo()
+        info.ParseFromString(self.info)
+        return info
+
+    @property
+    def start(self) -> Start:
+        """What `plan_recording` needs beside the request."""
+        return Start(
+            egress_id=self.egress_id,
+            at=self.at,
+            room_id=self.room_id,
+            token=self.token,
+            ws_url=self.ws_url,
+            retry_count=self.retry_count,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """Take no more media, finish the files."""
+
+    reason: EndReason
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStreams:
+    """A `livekit.UpdateStreamRequest`; answered by `StreamsUpdated` with the same number."""
+
+    number: int
+    request: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`Ended` has been told to everybody."""
+
+
+# From the worker
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Everything is loaded: a launch costs milliseconds."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the recording stands; also a sign of life. `paths` are the files that are written now."""
+
+    state: RecordingState
+    elapsed: float
+    bytes_written: int
+    waiting_for: str = ""
+    seen: tuple[str, ...] = ()
+    reason: EndReason | None = None
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsUpdated:
+    """The answer to `UpdateStreams`."""
+
+    number: int
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The recording is over, and its files are finished."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """Something for the supervisor's log."""
+
+    level: int
+    logger: str
+    text: str
+
+
+ToWorker = Launch | StopRecording | UpdateStreams | Received
+FromWorker = Ready | Standing | StreamsUpdated | Ended | LogLine
+
+
+def to_worker(line: bytes) -> ToWorker:
+    """A line that the supervisor sent. Raises BadLine."""
+    return cast(ToWorker, decode(line, Launch, StopRecording, UpdateStreams, Received))
+
+
+def from_worker(line: bytes) -> FromWorker:
+    """A line that a worker sent. Raises BadLine."""
+    return cast(FromWorker, decode(line, Ready, Standing, StreamsUpdated, Ended, LogLine))

@@ -1,0 +1,258 @@
+"""One egress from its acceptance to its last info: takes a worker, follows what it says, moves the status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from livekit.protocol import egress as pb
+
+from pyegress.clock import Wall, wall
+from pyegress.errors import Code, EgressError
+from pyegress.lifecycle.egress import (
+    EgressStatus,
+    Failure,
+    FileOutcome,
+    Outcome,
+    conclude,
+    explain,
+    move,
+    status_of,
+)
+from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.worker_messages import (
+    Ended,
+    Launch,
+    Received,
+    Standing,
+    StopRecording,
+    StreamsUpdated,
+    UpdateStreams,
+)
+from pyegress.plan.recording_plan import RecordingPlan
+from pyegress.service.worker import Worker
+from pyegress.service.worker_pool import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+#: For a worker to answer `UpdateStreams`.
+ANSWER_TIMEOUT = 10.0
+
+
+class EgressRun:
+    """`run` once, as a task; everything else at any time on the same event loop."""
+
+    def __init__(
+        self, plan: RecordingPlan, launch: Launch, info: pb.EgressInfo, *, publish: Callable[[pb.EgressInfo], None]
+    ) -> None:
+        self.plan = plan
+        self.info = info
+        self.killed: Failure | None = None
+        self.stop_reason: EndReason | None = None
+        self._launch = launch
+        self._publish = publish
+        self._worker: Worker | None = None
+        self._stopping = asyncio.Event()
+        #: The status is neither STARTING nor ACTIVE any more.
+        self._ending = asyncio.Event()
+        self._answers: dict[int, asyncio.Future[Failure | None]] = {}
+        self._standing: Standing | None = None
+        self._media_began: Wall | None = None
+        self._about = {"egress_id": launch.egress_id, "room": plan.room_name}
+        self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def status(self) -> EgressStatus:
+        return status_of(self.info)
+
+    @property
+    def pid(self) -> int | None:
+        """The process of its worker, once it has one."""
+        return self._worker.pid if self._worker is not None else None
+
+    async def run(self, pool: WorkerPool) -> None:
+        """Record to the end. Errors do not raise: they are in the info."""
+        try:
+            outcome = await self._record(pool)
+        except EgressError as error:
+            outcome = Outcome(EndReason.FAILURE, error=Failure.of(error))
+        except Exception as error:
+            logger.exception("the supervisor failed", extra=self._about)
+            failure = Failure(Code.INTERNAL, f"The supervisor failed ({type(error).__name__})", "Please report it")
+            outcome = Outcome(EndReason.FAILURE, self._on_disk(), failure)
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+        self._conclude(outcome)
+
+    def stop(self, reason: EndReason) -> None:
+        """End it in order. Idempotent: the first reason counts."""
+        if self.stop_reason is not None:
+            return
+        self.stop_reason = reason
+        self._stopping.set()
+        if self._worker is not None:
+            self._worker.send(StopRecording(reason))
+
+    def kill(self, failure: Failure, reason: EndReason, grace: float) -> None:
+        """End it as failed: in order within `grace` seconds, by force after that. Idempotent."""
+        if self.killed is None:
+            self.killed = failure
+            self.stop(reason)
+            self.force_after(grace)
+
+    def force_after(self, grace: float) -> None:
+        """Kill its worker after `grace` seconds if it still runs."""
+        self._timers.append(asyncio.get_running_loop().call_later(grace, self._force))
+
+    async def ending(self, within: float) -> None:
+        """Wait until it is known how it ends, or for `within` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._ending.wait()
+
+    async def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations. Raises EgressError."""
+        if self._worker is None:
+            raise EgressError(
+                "The egress is not recording yet", code=Code.UNAVAILABLE, retryable=True, remedy="Try again in a second"
+            )
+        number = len(self._answers)
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        self._worker.send(UpdateStreams(number, request.SerializeToString()))
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                failure = await answer
+        except TimeoutError:
+            raise EgressError("The worker did not answer", code=Code.DEADLINE_EXCEEDED, retryable=True) from None
+        if failure is not None:
+            raise failure.as_error()
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    async def _record(self, pool: WorkerPool) -> Outcome:
+        worker = await self._take(pool)
+        if worker is None:
+            return self._final(Outcome(self.stop_reason or EndReason.STOPPED))
+        self._worker = worker
+        try:
+            worker.launch(self._launch)
+            if self.stop_reason is not None:
+                worker.send(StopRecording(self.stop_reason))
+            if (limit := self.plan.max_duration) is not None:
+                self._timers.append(asyncio.get_running_loop().call_later(limit, self._limit_before_start))
+            async for message in worker.messages():
+                match message:
+                    case Standing():
+                        self._on_standing(message)
+                    case StreamsUpdated(number=number, error=error):
+                        answer = self._answers.get(number)
+                        if answer is not None and not answer.done():
+                            answer.set_result(error)
+                    case Ended(outcome=outcome):
+                        for warning in outcome.warnings:
+                            logger.warning("%s", warning, extra=self._about)
+                        outcome = self._final(outcome)
+                        # Told before the worker may forget it.
+                        self._conclude(outcome)
+                        worker.send(Received())
+                        return outcome
+            return self._final(Outcome(EndReason.FAILURE, self._on_disk(), await worker.crash()))
+        finally:
+            self._worker = None
+            await worker.aclose()
+
+    async def _take(self, pool: WorkerPool) -> Worker | None:
+        """A worker; None when it was stopped before there was one."""
+        taking = asyncio.create_task(pool.take(), name="take a worker")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop before launch")
+        try:
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                return taking.result()
+        finally:
+            stopping.cancel()
+            taking.cancel()
+            await asyncio.wait({stopping, taking})
+        if not taking.cancelled() and taking.exception() is None:
+            await taking.result().aclose()
+        return None
+
+    def _on_standing(self, standing: Standing) -> None:
+        self._standing = standing
+        at = wall()
+        match standing.state:
+            case RecordingState.STARTING | RecordingState.WAITING if standing.waiting_for:
+                seen = f"; in the room: {'; '.join(standing.seen)}" if standing.seen else ""
+                details = f"Waiting for {standing.waiting_for}{seen}"
+                if self.status is EgressStatus.STARTING and self.info.details != details:
+                    self._tell(explain(self.info, details, at))
+            case RecordingState.ACTIVE if self.status is EgressStatus.STARTING:
+                self._tell(move(self.info, EgressStatus.ACTIVE, at))
+            case RecordingState.ENDING if self.status is EgressStatus.ACTIVE:
+                self._begin_to_end(standing.reason, at)
+        if self._media_began is None and standing.elapsed > 0:
+            self._media_began = Wall(at - standing.elapsed)
+
+    def _begin_to_end(self, reason: EndReason | None, at: Wall) -> None:
+        match reason:
+            case None | EndReason.FAILURE:
+                pass
+            case EndReason.LIMIT_REACHED:
+                self._tell(explain(self.info, f"End reason: {reason.value}", at))
+            case _:
+                self._tell(move(self.info, EgressStatus.ENDING, at, reason=reason))
+
+    def _limit_before_start(self) -> None:
+        if self.status is EgressStatus.STARTING:
+            self.stop(EndReason.LIMIT_REACHED)
+
+    def _force(self) -> None:
+        if self._worker is not None:
+            logger.error("the worker did not end in time and is killed", extra=self._about)
+            self._worker.kill()
+
+    def _final(self, outcome: Outcome) -> Outcome:
+        """A kill is a failure whatever was still finished."""
+        if self.killed is None:
+            return outcome
+        return Outcome(outcome.reason, outcome.files, self.killed, outcome.warnings)
+
+    def _on_disk(self) -> tuple[FileOutcome, ...]:
+        """The files of a worker that can no longer describe them."""
+        standing = self._standing
+        if standing is None:
+            return ()
+        planned = [result.filename for result in self.info.file_results]
+        absolute = bool(planned) and planned[0].startswith("/")
+        files = []
+        for path in standing.paths:
+            with suppress(OSError):
+                files.append(
+                    FileOutcome(
+                        filename=path if absolute else os.path.relpath(path, self._launch.directory),
+                        location=path,
+                        size=os.path.getsize(path),
+                        started_at=self._media_began or wall(),
+                        duration=standing.elapsed,
+                    )
+                )
+        return tuple(files)
+
+    def _conclude(self, outcome: Outcome) -> None:
+        for info in conclude(self.info, outcome, wall()):
+            self._tell(info)
+
+    def _tell(self, info: pb.EgressInfo) -> None:
+        old, self.info = self.status, info
+        new = self.status
+        if new is not old:
+            reason = info.error or info.details
+            logger.info("%s -> %s%s", old.name, new.name, f": {reason}" if reason else "", extra=self._about)
+        if new not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
+            self._ending.set()
+        self._publish(info)

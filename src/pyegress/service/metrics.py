@@ -1,0 +1,100 @@
+"""Prometheus metrics under the names of LiveKit Egress, made when they are asked for, and a few of our own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pyegress.plan.recording_plan import RequestType
+from pyegress.service import processes
+from pyegress.service.costs import MEASURED
+from pyegress.service.processes import GIGABYTE
+from pyegress.service.supervisor import Supervisor
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class EgressCollector(Collector):
+    """Reads a supervisor."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._labels = {"node_id": supervisor.node_id, "cluster_id": supervisor.config.cluster_id}
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric as it is now."""
+        supervisor, watch = self._supervisor, self._supervisor.watch
+        free = not supervisor.draining
+        web = supervisor.config.cpu_cost.web_cpu_cost
+        can = free and watch.refusal(MEASURED["web_cpu_cost"] if web is None else web) is None
+        yield self._gauge("livekit_egress_available", "1 while nothing runs", free and not supervisor.runs)
+        yield self._gauge("livekit_egress_can_accept_request", "1 while a web request would fit", can)
+        yield self._gauge("livekit_egress_is_disabled", "1 while nothing is taken", supervisor.draining)
+        yield self._gauge("livekit_egress_is_terminating", "1 while the service drains", supervisor.draining)
+        yield self._gauge("livekit_node_cpu_load", "Share of the machine that is busy", watch.busy, node_type="EGRESS")
+        yield from self._requests()
+        yield from self._memory()
+        yield self._load()
+        yield self._results()
+
+    def _requests(self) -> Iterator[Metric]:
+        running = Counter(run.plan.type.value for run in self._supervisor.runs.values())
+        family = self._family("livekit_egress_requests", "Egresses that run", "type")
+        for kind in RequestType:
+            self._add(family, running[kind.value], kind.value)
+        yield family
+
+    def _memory(self) -> Iterator[Metric]:
+        watch = self._supervisor.watch
+        held = processes.cgroup_bytes()
+        limit = self._supervisor.config.cpu_cost.max_memory
+        yield self._gauge("livekit_egress_cgroup_memory_bytes", "Working set of the cgroup", held or 0)
+        yield self._gauge("livekit_egress_cgroup_read_success", "1 when the cgroup could be read", held is not None)
+        yield self._gauge("livekit_egress_proc_rss_bytes", "Resident memory of all workers", watch.resident)
+        reject = bool(limit) and held is not None and held / GIGABYTE >= limit
+        yield self._gauge("livekit_egress_would_reject_cgroup", "1 when the cgroup holds more than max_memory", reject)
+
+    def _load(self) -> Metric:
+        watch = self._supervisor.watch
+        family = self._family("livekit_load_ratio", "Load of what limits this node, 0 to 1", "type")
+        self._add(family, watch.after(0.0), "cpu")
+        limit = self._supervisor.config.cpu_cost.max_memory
+        self._add(family, watch.machine.memory / limit if limit else 0.0, "memory")
+        return family
+
+    def _results(self) -> Metric:
+        family = CounterMetricFamily(
+            "livekit_egress_handler_results", "How egresses ended", labels=[*self._labels, "type", "result"]
+        )
+        for (kind, result), count in self._supervisor.results.items():
+            family.add_metric([*self._labels.values(), kind, result], count)
+        return family
+
+    def _family(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
+        return GaugeMetricFamily(name, text, labels=[*self._labels, *labels])
+
+    def _gauge(self, name: str, text: str, value: float, **labels: str) -> GaugeMetricFamily:
+        family = self._family(name, text, *labels)
+        self._add(family, value, *labels.values())
+        return family
+
+    def _add(self, family: GaugeMetricFamily, value: float, *labels: str) -> None:
+        family.add_metric([*self._labels.values(), *labels], float(value))
+
+
+class Metrics:
+    """The page of one supervisor."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(EgressCollector(supervisor))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+
+    def page(self) -> bytes:
+        """In Prometheus's text format."""
+        return generate_latest(self._registry)

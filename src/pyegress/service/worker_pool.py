@@ -1,0 +1,81 @@
+"""Workers that are loaded already, so that a start costs milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+
+from pyegress.errors import EgressError
+from pyegress.service.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+#: Loading costs half a second of a core; an egress that has just been started needs it more.
+REFILL_DELAY = 2.0
+_RETRY_DELAY = 30.0
+
+
+class WorkerPool:
+    """Keeps `spares` workers ready. `take` gives one away."""
+
+    def __init__(self, spares: int) -> None:
+        self._wanted = spares
+        self._idle: deque[Worker] = deque()
+        self._loading = asyncio.Semaphore(os.cpu_count() or 1)
+        self._filling: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of those that wait."""
+        return [worker.pid for worker in self._idle]
+
+    def start(self) -> None:
+        """Begin to load."""
+        self._refill(0.0)
+
+    async def take(self) -> Worker:
+        """A worker that is ready. Raises EgressError."""
+        while self._idle:
+            worker = self._idle.popleft()
+            self._refill(REFILL_DELAY)
+            if worker.running:
+                return worker
+            await worker.aclose()
+        return await self._load()
+
+    async def aclose(self) -> None:
+        """End those that wait. Idempotent."""
+        self._closed = True
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.wait({self._filling})
+        while self._idle:
+            await self._idle.popleft().aclose()
+
+    async def _load(self) -> Worker:
+        async with self._loading:
+            worker = await Worker.spawn()
+            try:
+                await worker.ready()
+            except BaseException:
+                worker.kill()
+                await worker.aclose()
+                raise
+            return worker
+
+    def _refill(self, delay: float) -> None:
+        if not self._closed and (self._filling is None or self._filling.done()) and len(self._idle) < self._wanted:
+            self._filling = asyncio.create_task(self._fill(delay), name="load spare workers")
+
+    async def _fill(self, delay: float) -> None:
+        while len(self._idle) < self._wanted:
+            await asyncio.sleep(delay)
+            try:
+                self._idle.append(await self._load())
+                delay = 0.0
+            except EgressError as error:
+                logger.error("no spare worker: %s", error)
+                delay = _RETRY_DELAY

@@ -1,0 +1,121 @@
+"""From a launch to a session that can run: copies to a `Recorder`, everything else to a `Composition`."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyegress.errors import EgressError
+from pyegress.lifecycle.egress import Failure, FileOutcome, Outcome
+from pyegress.lifecycle.worker_messages import Launch
+from pyegress.plan.build import plan_recording
+from pyegress.plan.copy_plan import CopyPlan
+from pyegress.plan.recording_plan import FileOutput, Output, RecordingPlan
+from pyegress.plan.selection import OneTrack
+from pyegress.plan.sources import MediaSource
+from pyegress.plan.storage import LocalStorage
+from pyegress.worker.composition import Composition
+from pyegress.worker.media_recorder import MediaRecorder
+from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
+from pyegress.worker.recorder import Recorder
+from pyegress.worker.session import RecordingSession
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A session, and how its result is told."""
+
+    session: RecordingSession
+    #: The folder that names in the info are relative to, "" for a name that was absolute.
+    base: str
+
+    def outcome(self, result: RecordingResult) -> Outcome:
+        """What becomes of the egress."""
+        return Outcome(
+            reason=result.reason,
+            files=tuple(self._file(file) for file in result.files),
+            error=Failure.of(result.error) if result.error is not None else None,
+            warnings=(*(warning for file in result.files for warning in file.warnings), *result.warnings),
+        )
+
+    def _file(self, file: RecordedFile) -> FileOutcome:
+        path = os.path.abspath(file.path)
+        return FileOutcome(
+            filename=os.path.relpath(path, self.base) if self.base else path,
+            location=path,
+            size=file.size,
+            started_at=file.started_at,
+            duration=file.duration,
+        )
+
+
+def assign(launch: Launch, *, on_progress: Callable[[Progress], None]) -> Assignment:
+    """The session of a launch. Raises EgressError."""
+    plan = plan_recording(launch.read_request(), launch.start, launch.service)
+    base = _base(plan, launch.directory)
+    plan = replace(plan, outputs=tuple(_placed(output, launch.directory) for output in plan.outputs))
+    if plan.passthrough:
+        copies, output = _copies(plan)
+
+        def recorder(on_error: Callable[[EgressError], None]) -> MediaRecorder:
+            return Recorder(copies, on_error=on_error, named=output)
+
+        return Assignment(RecordingSession(copies, make_recorder=recorder, on_progress=on_progress), base)
+
+    def composition(on_error: Callable[[EgressError], None]) -> MediaRecorder:
+        return Composition(plan, on_error=on_error)
+
+    return Assignment(RecordingSession(plan, make_recorder=composition, on_progress=on_progress), base)
+
+
+def _placed(output: Output, directory: str) -> Output:
+    """A local file where it is written: below its prefix and the service's directory."""
+    if not isinstance(output, FileOutput) or not isinstance(output.storage, LocalStorage):
+        return output
+    prefix = output.storage.prefix
+    path = os.path.join(prefix, output.path.lstrip("/")) if prefix else output.path
+    return replace(output, path=os.path.join(directory, path))
+
+
+def _base(plan: RecordingPlan, directory: str) -> str:
+    for output in plan.outputs:
+        if isinstance(output, FileOutput):
+            prefix = output.storage.prefix
+            return "" if output.path.startswith("/") and not prefix else str(Path(directory, prefix))
+    return ""
+
+
+def _copies(plan: RecordingPlan) -> tuple[CopyPlan, FileOutput]:
+    """A plan that copies one track, and its file."""
+    (output,) = plan.outputs
+    if plan.connection is None or not isinstance(output, FileOutput):
+        raise ValueError("copies are of a room, and go to a file")
+    return (
+        CopyPlan(
+            connection=plan.connection,
+            selection=_track(plan),
+            output=output.path,
+            duration=plan.max_duration,
+            wait=plan.waits.tracks,
+            grace=plan.waits.grace,
+            reconnect_window=plan.waits.reconnect,
+            overwrite=plan.overwrite,
+            egress_id=plan.egress_id,
+            max_file_size=plan.max_file_size,
+        ),
+        output,
+    )
+
+
+def _track(plan: RecordingPlan) -> OneTrack:
+    match plan.source:
+        case OneTrack() as track:
+            return track
+        case MediaSource(video=video, audio=audio):
+            if video is not None:
+                return OneTrack(track_id=video.track_id)
+            if audio is not None:
+                return OneTrack(track_id=audio.routes[0].value)
+    raise ValueError("copies are of one track")

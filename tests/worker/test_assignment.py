@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from livekit.protocol import egress as pb
+
+from pyegress.codecs import Codec
+from pyegress.errors import EgressError
+from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.worker_messages import Launch
+from pyegress.plan.copy_plan import CopyPlan
+from pyegress.plan.egress_info import starting_info
+from pyegress.plan.form import EgressRequest
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits
+from pyegress.plan.selection import OneTrack
+from pyegress.plan.storage import StorageDefaults
+from pyegress.worker.assignment import Assignment, assign
+from pyegress.worker.planned_paths import PlannedPaths
+from pyegress.worker.progress import RecordedFile, RecordingResult
+from tests.plan.requests import FILE, NOW, SERVICE, planned, room, track, v2, v2_file
+from tests.worker.playing import participant, publication
+
+pytestmark = pytest.mark.unit
+
+
+def assigned(request: EgressRequest, service: Service = SERVICE, directory: str = "/out") -> Assignment:
+    info = starting_info(planned(request, service=service), request)
+    launch = Launch(
+        egress_id="EG_1",
+        kind=request.DESCRIPTOR.full_name,
+        request=request.SerializeToString(),
+        info=info.SerializeToString(),
+        at=NOW,
+        service=service,
+        directory=directory,
+        result_path="/state/EG_1.json",
+    )
+    return assign(launch, on_progress=lambda progress: None)
+
+
+def recorded(path: str) -> RecordingResult:
+    file = RecordedFile(Path(path), 7, 2.0, (), "alice", "", NOW, 0.0, 2.0, warnings=("slow disk",))
+    return RecordingResult(RecordingState.COMPLETE, EndReason.STOPPED, (file,), NOW, 2.0, "standup", "RM_1")
+
+
+async def test_a_composition_is_written_below_the_directory_of_the_service() -> None:
+    assignment = assigned(room(FILE))
+    plan = assignment.session.plan
+    assert isinstance(plan, RecordingPlan)
+    (output,) = plan.outputs
+    assert isinstance(output, FileOutput)
+    assert output.path == "/out/a.mp4"
+    outcome = assignment.outcome(recorded("/out/a.mp4"))
+    assert [(file.filename, file.location, file.size) for file in outcome.files] == [("a.mp4", "/out/a.mp4", 7)]
+    assert outcome.warnings == ("slow disk",)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "asked", "path", "filename"),
+    [
+        ("", "/abs/a.mp4", "/abs/a.mp4", "/abs/a.mp4"),
+        ("p", "b/a.mp4", "/out/p/b/a.mp4", "b/a.mp4"),
+        ("p", "/b/a.mp4", "/out/p/b/a.mp4", "b/a.mp4"),
+        ("/p", "a.mp4", "/p/a.mp4", "a.mp4"),
+    ],
+)
+async def test_prefixes_and_absolute_names(prefix: str, asked: str, path: str, filename: str) -> None:
+    service = Service(ws_url="ws://h", api_key="k", api_secret="s", storage=StorageDefaults(prefix=prefix))
+    assignment = assigned(room(pb.EncodedFileOutput(filepath=asked)), service)
+    plan = assignment.session.plan
+    assert isinstance(plan, RecordingPlan)
+    assert [output.path for output in plan.outputs if isinstance(output, FileOutput)] == [path]
+    (file,) = assignment.outcome(recorded(path)).files
+    assert (file.filename, file.location) == (filename, path)
+
+
+CAMERA = pb.MediaSource(video_track_id="TR_1")
+VOICE = pb.MediaSource(audio=pb.AudioConfig(routes=[pb.AudioRoute(track_id="TR_1")]))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        track("talk"),
+        v2(v2_file("talk"), media=CAMERA, preset="PASSTHROUGH"),
+        v2(v2_file("talk"), media=VOICE, preset="PASSTHROUGH"),
+    ],
+)
+async def test_copies(request_: EgressRequest) -> None:
+    service = Service(ws_url="ws://h", api_key="k", api_secret="s", limits=SessionLimits(file=9.0, file_size=5))
+    plan = assigned(request_, service).session.plan
+    assert isinstance(plan, CopyPlan)
+    assert plan.selection == OneTrack(track_id="TR_1")
+    assert (plan.output, plan.egress_id, plan.overwrite) == ("/out/talk", "EG_1", True)
+    assert (plan.duration, plan.max_file_size) == (9.0, 5)
+
+
+async def test_a_layout_that_cannot_be_is_refused() -> None:
+    with pytest.raises(EgressError):
+        assigned(room(FILE, layout="grid?gap=much"))
+
+
+def named(tmp_path: Path, asked: str, *codecs: Codec, part: int = 1) -> str:
+    plan = assigned(track(asked), directory=str(tmp_path)).session.plan
+    assert isinstance(plan, CopyPlan)
+    output = next(iter(planned(track(str(tmp_path / asked))).outputs))
+    assert isinstance(output, FileOutput)
+    paths = PlannedPaths(plan, output, NOW, is_ours=lambda path: False)
+    paths.joined("standup", "RM_1")
+    camera = publication("TR_1", codecs[0])
+    path_for = paths.of_participant(participant("al/ice", camera), camera)
+    return str(path_for(frozenset(codecs), part).relative_to(tmp_path))
+
+
+async def test_the_extension_follows_the_codec(tmp_path: Path) -> None:
+    assert named(tmp_path, "talk.mp4", Codec.VP8) == "talk.webm"
+    assert named(tmp_path, "talk.mp4", Codec.H264) == "talk.mp4"
+    assert named(tmp_path, "talk", Codec.OPUS) == "talk.ogg"
+    assert named(tmp_path, "my.talk", Codec.H264) == "my.talk.mp4"
+    assert named(tmp_path, "talk.mp4", Codec.H264, part=2) == "talk-2.mp4"
+
+
+async def test_tokens_are_those_of_the_track(tmp_path: Path) -> None:
+    asked = "{publisher_identity}-{track_id}-{track_type}-{track_source}"
+    assert named(tmp_path, asked, Codec.VP8) == "al_ice-TR_1-video-camera.webm"
