@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.machine import TOLERATED, Quiet, usage, verdict
+from bench.machine import Quiet, conclude, usage
 from bench.soak import Samples
 from tests.support.analysis import Picture, av_offsets, beep_onsets, flash_onsets, read_sound
 from tests.support.composed import pictures_of, read_looks
@@ -161,11 +161,7 @@ def main() -> int:
         warnings = [*result["warnings"], *result["files"][0]["warnings"]]
         print("\n".join(warnings) if warnings else "no warning: no picture was left out")
         missed += warnings + samples.judge() + judge_file(output)
-    print("\n".join(["goals missed:", *missed]) if missed else "goals reached")
-    print(verdict(foreign))
-    if missed and foreign > TOLERATED:
-        return 75
-    return bool(missed)
+    return conclude(missed, foreign, lenient=True)
 
 
 if __name__ == "__main__":

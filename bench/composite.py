@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine import TOLERATED, Quiet, usage, verdict
+from bench.machine import Quiet, conclude, usage
 
 from pyegress.clock import monotonic
 from pyegress.codecs import Codec
@@ -158,11 +158,7 @@ def main() -> int:
             missed.append(f"{name}: {row['total']:.3f} core in all, goal {scene.total}")
         if row["pss"] > scene.memory:
             missed.append(f"{name}: {row['pss']:.0f} MB, goal {scene.memory:.0f}")
-    print(verdict(foreign))
-    if foreign > TOLERATED:
-        return 75
-    print("\n".join(["goals missed:", *missed]) if missed else "goals reached")
-    return bool(missed)
+    return conclude(missed, foreign)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,3 +70,16 @@ def verdict(foreign: float) -> str:
     if foreign > TOLERATED:
         return f"the machine was too busy to judge: others used {foreign:.2f} cores (tolerated: {TOLERATED})"
     return f"the machine was quiet enough: others used {foreign:.2f} cores"
+
+
+def conclude(missed: Sequence[str], foreign: float, *, lenient: bool = False) -> int:
+    """Print how a bench ended; its exit code: 0, 1 when goals were missed, 75 when the machine was too busy to judge.
+
+    `lenient`: what was reached on a busy machine is reached.
+    """
+    print(verdict(foreign))
+    busy = foreign > TOLERATED
+    if busy and not lenient:
+        return 75
+    print("\n".join(["goals missed:", *missed]) if missed else "goals reached")
+    return 75 if busy and missed else int(bool(missed))

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
-from bench.machine import TOLERATED, Quiet, Usage, usage, verdict
+from bench.machine import Quiet, Usage, conclude, usage
 
 from pyegress.clock import monotonic
 from pyegress.codecs import Codec
@@ -230,11 +230,7 @@ def main() -> int:
             missed.append(f"{participants}: {each:.4f} core per participant, goal {PER_PARTICIPANT}")
         if ratio > SHARE_OF_SDK:
             missed.append(f"{participants}: {ratio:.2f} of the SDK's cost, goal {SHARE_OF_SDK}")
-    print(verdict(foreign))
-    if foreign > TOLERATED:
-        return 75
-    print("\n".join(["goals missed:", *missed]) if missed else "goals reached")
-    return bool(missed)
+    return conclude(missed, foreign)
 
 
 if __name__ == "__main__":

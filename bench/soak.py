@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
-from bench.machine import TOLERATED, Quiet, usage, verdict
+from bench.machine import Quiet, conclude, usage
 from tests.support.analysis import Sound, beep_onsets, read_pictures, read_sound
 
 from pyegress.clock import monotonic
@@ -155,11 +155,7 @@ def main() -> int:
         recorder.send_signal(signal.SIGINT)
         missed = [] if recorder.wait(120) == 0 else [f"it ended so: {(folder / 'log').read_text()[-2000:]}"]
         missed += samples.judge() + judge_files(directory, people[0].content.clip_seconds * FPS)
-    print("\n".join(["goals missed:", *missed]) if missed else "goals reached")
-    print(verdict(foreign))
-    if missed and foreign > TOLERATED:
-        return 75
-    return bool(missed)
+    return conclude(missed, foreign, lenient=True)
 
 
 if __name__ == "__main__":

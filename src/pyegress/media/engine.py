@@ -293,16 +293,12 @@ class MediaEngine:
         rate = self._video.encoding.framerate
         last = int(seconds * rate)  # the tick at or before that moment
         filling = zero + self._video.tick / rate < self._gap[1]
-        self._note_lag(0.0 if filling else (last - self._video.tick + 1) / rate)
+        self.stats.lag = 0.0 if filling else (last - self._video.tick + 1) / rate
         for _ in range(_TICKS_PER_ROUND):
             if self._video.tick > last:
                 return max(self._round, _STANDING_ROUND if standing else self._video.tick / rate - seconds)
             self._render_picture(zero)
         return 0.0
-
-    def _note_lag(self, lag: float) -> None:
-        self.stats.lag = lag
-        self.stats.most_lag = max(self.stats.most_lag, lag)
 
     def _render_sound(self, end: int) -> None:
         audio = self._audio
@@ -313,7 +309,6 @@ class MediaEngine:
 
     def _encode_sound(self, block: NDArray[np.float32]) -> None:
         assert self._audio is not None
-        self.stats.sound += len(block) / MIX_RATE
         for packet in self._audio.encoder.encode(block):
             self._on_packet(Kind.AUDIO, packet)
 
@@ -367,7 +362,7 @@ class MediaEngine:
             if (rest := samples - self._audio.sample) > 0:
                 self._encode_sound(self._audio.mixer.render(self._audio.sample, rest))
         if self._video is not None:
-            self._note_lag(0.0)
+            self.stats.lag = 0.0
             # A picture for each tick that begins before the end, at least one.
             while self._video.tick == 0 or self._video.tick / self._video.encoding.framerate < seconds - 1e-6:
                 self._render_picture(zero)

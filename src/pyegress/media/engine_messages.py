@@ -82,12 +82,9 @@ Message = Begin | Frame | Report | Blank | End | Pause | Resume | Finish
 class EngineStats:
     """Counters of one composition. Written by the media thread, read by anybody."""
 
-    #: Pictures and seconds of sound that were rendered.
+    #: Pictures that were rendered.
     pictures: int = 0
-    sound: float = 0.0
     #: Pictures left out because the machine could not keep up.
     dropped: int = 0
     #: Seconds by which rendering is behind its goal.
     lag: float = 0.0
-    #: Most of it since the beginning.
-    most_lag: float = 0.0
