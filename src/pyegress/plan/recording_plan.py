@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from pyegress.clock import Wall
+from pyegress.codecs import Kind
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
@@ -225,6 +226,14 @@ class RecordingPlan:
     def live(self) -> bool:
         """Whether somebody watches or listens meanwhile."""
         return any(isinstance(output, StreamOutput | WebsocketOutput) for output in self.outputs)
+
+    @property
+    def encoded(self) -> frozenset[Kind]:
+        """What some output wants encoded: images are made of the pictures, WebSockets get the sound as it is."""
+        if not any(isinstance(output, FileOutput | SegmentOutput | StreamOutput) for output in self.outputs):
+            return frozenset()
+        both = ((Kind.VIDEO, self.video), (Kind.AUDIO, self.audio))
+        return frozenset(kind for kind, encoding in both if encoding is not None)
 
     @property
     def manifest(self) -> bool:
