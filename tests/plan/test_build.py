@@ -295,6 +295,15 @@ def test_what_needs_an_encoder(request_: EgressRequest, encoded: set[Kind]) -> N
     assert planned(request_).encoded == encoded
 
 
+def test_what_is_wanted_of_pictures_and_sound_as_they_are() -> None:
+    assert planned(room(FILE)).image_interval == 0
+    several = [pb.ImageOutput(filename_prefix=f"{n}", capture_interval=n) for n in (4, 6, 10)]
+    assert planned(room(image_outputs=several)).image_interval == 2
+    socket = v2(pb.Output(stream=pb.StreamOutput(urls=["ws://host/"])), media=pb.MediaSource(audio=SOUND))
+    assert planned(socket).raw_sound
+    assert not planned(room(FILE, stream_outputs=[STREAM])).raw_sound
+
+
 # Containers and codecs of files
 
 

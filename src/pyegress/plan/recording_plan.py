@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from math import gcd
 
 from pyegress.clock import Wall
 from pyegress.codecs import Kind
@@ -234,6 +235,16 @@ class RecordingPlan:
             return frozenset()
         both = ((Kind.VIDEO, self.video), (Kind.AUDIO, self.audio))
         return frozenset(kind for kind, encoding in both if encoding is not None)
+
+    @property
+    def image_interval(self) -> int:
+        """Seconds of which the intervals of all images are multiples; 0 without images."""
+        return gcd(*(output.interval for output in self.outputs if isinstance(output, ImageOutput)))
+
+    @property
+    def raw_sound(self) -> bool:
+        """Whether an output wants sound as it is mixed."""
+        return any(isinstance(output, WebsocketOutput) for output in self.outputs)
 
     @property
     def manifest(self) -> bool:
