@@ -143,6 +143,7 @@ class ServiceConfig:
     health_port: int = 0
     prometheus_port: int = 0
     template_base: str = ""
+    template_port: int = 7980
     disallow_local_storage: bool = False
     session_limits: LimitsSection = LimitsSection()
     storage: StorageSection = field(default_factory=StorageSection)
@@ -160,7 +161,6 @@ class ServiceConfig:
     io_workers: int = 5
     # Accepted, so that a configuration can be taken as it is; they tune parts that are not there or need no tuning.
     debug_handler_port: int = 0
-    template_port: int = 7980
     enable_chrome_sandbox: bool = False
     chrome_flags: AnySection = field(default_factory=dict)
     insecure: bool = False
@@ -183,6 +183,8 @@ class ServiceConfig:
     auto_egress: tuple[AnySection, ...] = ()
     #: Where relative file names go; "" is the folder in which the service was started.
     local_directory: str = ""
+    #: Who draws the default layouts: `native`, or `chrome`, which opens our page of them (or `template_base`).
+    template_engine: str = "native"
     #: What must survive a restart.
     state_directory: str = ""
     #: Workers that wait, loaded, for the next egress.
@@ -207,7 +209,7 @@ class ServiceConfig:
             ws_url=self.ws_url,
             api_key=self.api_key,
             api_secret=self.api_secret,
-            template_base=self.template_base,
+            template_base=self._template_base,
             storage=StorageDefaults(
                 storage=storage if not self._storage_is_local else None,
                 backup=backup.storage("backup") if backup else None,
@@ -224,6 +226,15 @@ class ServiceConfig:
             ),
             limits=self.session_limits.limits,
         )
+
+    @property
+    def serves_templates(self) -> bool:
+        """Whether the default layouts are a page of ours."""
+        return self.template_engine == "chrome" and not self.template_base
+
+    @property
+    def _template_base(self) -> str:
+        return f"http://localhost:{self.template_port}/" if self.serves_templates else self.template_base
 
     @property
     def _storage_is_local(self) -> bool:
@@ -309,6 +320,10 @@ def _check(config: ServiceConfig) -> None:
             raise bad_config(key, "is no port", "Use 1 to 65535, or 0 for none")
     if config.api is not None and not 0 <= config.api.port <= 65535:
         raise bad_config("api.port", "is no port", "Use 1 to 65535, or 0 for a free one")
+    if config.template_engine not in ("native", "chrome"):
+        raise bad_config("template_engine", "draws nothing", "Use native or chrome")
+    if config.serves_templates and not config.template_port:
+        raise bad_config("template_port", "is none, but template_engine is chrome", "Give it a port, 7980 is usual")
     cost = config.cpu_cost
     if not 0 < cost.max_cpu_utilization <= 1:
         raise bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")
