@@ -9,7 +9,8 @@ import pytest
 from pyegress.api.twirp_settings import ApiSection, TwirpSettings, WebhooksSection, configured
 from pyegress.errors import InvalidRequest
 from pyegress.plan.recording_plan import Webhook
-from pyegress.service.room_service import RoomService, ServerAccess
+from pyegress.service.room_service import RoomService
+from pyegress.service.twirp_client import ServerAccess
 
 pytestmark = pytest.mark.unit
 

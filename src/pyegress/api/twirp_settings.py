@@ -11,7 +11,7 @@ from pyegress.errors import InvalidRequest
 from pyegress.plan.recording_plan import Webhook
 from pyegress.service.egress_store import RETENTION
 from pyegress.service.recording_rules import RecordingRule, read_rules
-from pyegress.service.room_service import ServerAccess
+from pyegress.service.twirp_client import ServerAccess
 from pyegress.service.webhook_events import check_webhooks
 from pyegress.service.webhooks import WebhookSettings
 

@@ -37,9 +37,9 @@ def doors_of(config: ServiceConfig, supervisor: Supervisor) -> list[Door]:
 
 
 def _psrpc(config: ServiceConfig, supervisor: Supervisor) -> Door:
-    from pyegress.api.psrpc.door import DoorSettings, PsrpcDoor  # type: ignore[import-not-found, unused-ignore]
-    from pyegress.api.psrpc.io_info import IoTimeouts  # type: ignore[import-not-found, unused-ignore]
-    from pyegress.api.psrpc.redis_options import RedisOptions  # type: ignore[import-not-found, unused-ignore]
+    from pyegress.api.psrpc.door import DoorSettings, PsrpcDoor
+    from pyegress.api.psrpc.io_info import IoTimeouts
+    from pyegress.api.psrpc.redis_options import RedisOptions
 
     assert config.redis is not None
     door = PsrpcDoor(
@@ -53,11 +53,11 @@ def _psrpc(config: ServiceConfig, supervisor: Supervisor) -> Door:
 
 
 def _twirp(config: ServiceConfig, section: ApiSection, supervisor: Supervisor) -> Door:
-    from pyegress.api.twirp import TwirpDoor  # type: ignore[import-not-found, unused-ignore]
-    from pyegress.api.twirp_settings import TwirpSettings  # type: ignore[import-not-found, unused-ignore]
-    from pyegress.service.recording_rules import read_rules  # type: ignore[import-not-found, unused-ignore]
-    from pyegress.service.room_service import ServerAccess  # type: ignore[import-not-found, unused-ignore]
-    from pyegress.service.webhooks import WebhookSettings  # type: ignore[import-not-found, unused-ignore]
+    from pyegress.api.twirp import TwirpDoor
+    from pyegress.api.twirp_settings import TwirpSettings
+    from pyegress.service.recording_rules import read_rules
+    from pyegress.service.twirp_client import ServerAccess
+    from pyegress.service.webhooks import WebhookSettings
 
     key = config.webhooks.api_key
     door = TwirpDoor(

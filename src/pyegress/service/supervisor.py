@@ -163,7 +163,7 @@ class Supervisor:
     def info(self, egress_id: str) -> pb.EgressInfo | None:
         """An egress that runs here, or that ended within the last minutes."""
         if (run := self._runs.get(egress_id)) is not None:
-            return _copy(run.info)
+            return run.snapshot()
         if (left := self._left.info(egress_id)) is not None:
             return _copy(left)
         ended = self._ended.get(egress_id)
