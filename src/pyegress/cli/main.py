@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pyegress.cli import egresses
+from pyegress.cli.config import app as config_app
 from pyegress.cli.record import app as record_app
 from pyegress.cli.serve import serve
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 app.add_typer(record_app, name="record")
 app.command(name="serve")(serve)
 egresses.add_to(app)
+app.add_typer(config_app, name="config")
 
 
 def _version(wanted: bool) -> None:
