@@ -76,7 +76,9 @@ class ScriptedEgressService:
     def bid(self, start: EgressStart) -> float | None:
         return None if self.load is None else self.load + self.step * len(self.running())
 
-    def listen(self, listener: Callable[[pb.EgressInfo], None]) -> Callable[[], None]:
+    def listen(
+        self, listener: Callable[[pb.EgressInfo], None], settled: Callable[[str], bool] | None = None
+    ) -> Callable[[], None]:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

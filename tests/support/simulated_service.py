@@ -74,7 +74,9 @@ class SimulatedService:
     def bid(self, start: EgressStart) -> float | None:
         return 0.5
 
-    def listen(self, listener: Callable[[pb.EgressInfo], None]) -> Callable[[], None]:
+    def listen(
+        self, listener: Callable[[pb.EgressInfo], None], settled: Callable[[str], bool] | None = None
+    ) -> Callable[[], None]:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

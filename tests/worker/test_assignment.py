@@ -36,7 +36,7 @@ def assigned(request: EgressRequest, service: Service = SERVICE, directory: str 
         at=NOW,
         service=service,
         directory=directory,
-        result_path="/state/EG_1.json",
+        spool="/spool/EG_1",
     )
     return assign(launch, on_progress=lambda progress: None)
 

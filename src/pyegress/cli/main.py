@@ -11,6 +11,7 @@ from pyegress.cli import egresses
 from pyegress.cli.config import app as config_app
 from pyegress.cli.record import app as record_app
 from pyegress.cli.serve import serve
+from pyegress.cli.spool import app as spool_app
 
 app = typer.Typer(
     name="pyegress",
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.add_typer(record_app, name="record")
 app.command(name="serve")(serve)
 egresses.add_to(app)
+app.add_typer(spool_app, name="spool")
 app.add_typer(config_app, name="config")
 
 

@@ -25,9 +25,11 @@ from pyegress.service.config_sections import (
     LOG_LEVELS,
     ApiSection,
     CostSection,
+    DiskSection,
     LimitsSection,
     LoggingSection,
     RedisSection,
+    SpoolSection,
     WebhooksSection,
 )
 from pyegress.service.config_text import parse_yaml
@@ -75,6 +77,10 @@ class ServiceConfig:
     cpu_cost: Annotated[CostSection, About("What an egress is reckoned with.")] = field(default_factory=CostSection)
     logging: Annotated[LoggingSection, About("The log, on standard error.")] = field(default_factory=LoggingSection)
     state_directory: Annotated[str, About('What must survive a restart; "" is ~/.local/state/pyegress.')] = ""
+    spool: Annotated[SpoolSection, About("What is not delivered yet, and what a crash left.")] = field(
+        default_factory=SpoolSection
+    )
+    disk: Annotated[DiskSection, About("Space that is to be free.")] = field(default_factory=DiskSection)
     spare_workers: Annotated[int, About("Workers that wait, loaded, for the next egress.")] = 1
     kill_grace: Annotated[Seconds, About("For recordings that are ended by a second signal.")] = _KILL_GRACE
     drain_timeout: Annotated[Seconds, About("How long a drain may take; 0s is without limit.")] = UNLIMITED
@@ -152,11 +158,23 @@ class ServiceConfig:
         return not (storage.s3 or storage.azure or storage.gcp or storage.alioss)
 
     @property
+    def spool_directory(self) -> str:
+        """Where the spool is."""
+        return self.spool.directory or os.path.join(self.state_directory, "spool")
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What no log line may show."""
         redis = self.redis or RedisSection()
         keys = [str(secret) for secret in self.api.keys.values()] if self.api else []
-        named = [self.api_secret, redis.password, redis.sentinel_password, self.s3_assume_role_secret, *keys]
+        named = [
+            self.api_secret,
+            self.spool.encryption_key,
+            redis.password,
+            redis.sentinel_password,
+            self.s3_assume_role_secret,
+            *keys,
+        ]
         for section in (self.storage, self.backup, self.backup_storage):
             if section is None:
                 continue
@@ -263,8 +281,11 @@ def _contradictions(config: ServiceConfig) -> Iterator[InvalidRequest]:
         yield bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")
     if cost.memory_source not in ("proc_rss", "cgroup"):
         yield bad_config("cpu_cost.memory_source", "is no source of figures", "Use proc_rss or cgroup")
-    for key in ("spare_workers", "io_workers"):
-        if getattr(config, key) < 0:
+    counts = {"spare_workers": config.spare_workers, "io_workers": config.io_workers}
+    counts |= {"spool.max_size": config.spool.max_size}
+    counts |= {"disk.warn_below": config.disk.warn_below, "disk.refuse_below": config.disk.refuse_below}
+    for key, count in counts.items():
+        if count < 0:
             yield bad_config(key, "must not be negative", "Use 0 or more")
     for key in ("storage", "backup", "backup_storage"):
         if (section := getattr(config, key)) is not None:

@@ -62,7 +62,7 @@ class EgressReports:
     async def open(self) -> None:
         """Begin to listen. Egresses of the store that ended with an earlier service are reported FAILED."""
         loop = asyncio.get_running_loop()
-        self._unsubscribe = self._service.listen(self.report)
+        self._unsubscribe = self._service.listen(self.report, self._has_settled)
         self._tasks = [
             loop.create_task(self._work(), name="egress reports"),
             loop.create_task(self._sweep(), name="egress retention"),
@@ -92,6 +92,9 @@ class EgressReports:
         stored.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         self._waiting.append(_Report(redacted(info), stored))
         self._wake.set()
+
+    def _has_settled(self, egress_id: str) -> bool:
+        return not any(report.info.egress_id == egress_id for report in self._waiting)
 
     async def settled(self, timeout: float) -> None:
         """Return when all that was reported is stored. Raises EgressError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of
+from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of, wait_on
 from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome, StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import (
@@ -26,6 +26,7 @@ from pyegress.lifecycle.worker_messages import (
     UpdateStreams,
 )
 from pyegress.plan.recording_plan import RecordingPlan
+from pyegress.service.finishing import finish_left
 from pyegress.service.worker import Worker
 from pyegress.service.worker_pool import WorkerPool
 
@@ -80,9 +81,13 @@ class EgressRun:
             file.duration = max(file.duration, round(standing.elapsed * 1e9))
         return shown
 
-    async def run(self, pool: WorkerPool) -> None:
-        """Record to the end. Errors do not raise: they are in the info."""
+    async def run(self, pool: WorkerPool, prepare: Callable[[Launch], Awaitable[None]]) -> None:
+        """Record to the end, once `prepare` has made the egress's folder. Errors do not raise: they are in the info.
+
+        An egress whose storage fails for a while is not over then: its info waits for what becomes of its folder.
+        """
         try:
+            await prepare(self._launch)
             outcome = await self._record(pool)
         except EgressError as error:
             outcome = Outcome(EndReason.FAILURE, error=Failure.of(error))
@@ -168,10 +173,22 @@ class EgressRun:
                         self._conclude(outcome)
                         worker.send(Received())
                         return outcome
-            return self._final(Outcome(EndReason.FAILURE, self._on_disk(), await worker.crash()))
+            crash = await worker.crash()
         finally:
             self._worker = None
             await worker.aclose()
+        return self._final(await self._left(pool, crash))
+
+    async def _left(self, pool: WorkerPool, crash: Failure) -> Outcome:
+        """What another worker makes of what one that died has left."""
+        try:
+            left = await finish_left(pool, self._launch)
+        except EgressError as error:
+            logger.error("what is left of the recording is not finished: %s", error, extra=self._about)
+            return Outcome(EndReason.FAILURE, self._on_disk(), crash)
+        for warning in left.warnings:
+            logger.warning("%s", warning, extra=self._about)
+        return replace(left, reason=EndReason.FAILURE, error=crash, pending="")
 
     async def _take(self, pool: WorkerPool) -> Worker | None:
         """A worker; None when it was stopped before there was one."""
@@ -252,6 +269,10 @@ class EgressRun:
         return tuple(files)
 
     def _conclude(self, outcome: Outcome) -> None:
+        if outcome.pending and outcome.error is None:
+            if not self.status.final and outcome.pending not in self.info.details:
+                self._tell(wait_on(self.info, f"not delivered yet: {outcome.pending}", wall()))
+            return
         for info in conclude(self.info, outcome, wall()):
             self._tell(info)
 

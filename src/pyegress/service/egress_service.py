@@ -53,6 +53,11 @@ class EgressService(Protocol):
         """The load, 0 to 1, after taking it. None: full, draining, or without what it needs."""
         ...
 
-    def listen(self, listener: Callable[[pb.EgressInfo], None]) -> Callable[[], None]:
-        """Tell of every change of every egress, in order per egress, no status skipped. Returns what unsubscribes."""
+    def listen(
+        self, listener: Callable[[pb.EgressInfo], None], settled: Callable[[str], bool] | None = None
+    ) -> Callable[[], None]:
+        """Tell of every change of every egress, in order per egress, no status skipped. Returns what unsubscribes.
+
+        `settled` says whether all that was told of an egress id has arrived where it must.
+        """
         ...

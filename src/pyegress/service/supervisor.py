@@ -26,12 +26,14 @@ from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Start
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
+from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart
-from pyegress.service.left_workers import LeftWorkers
 from pyegress.service.offered import check_offered
+from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
+from pyegress.storage.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +47,8 @@ STOP_ANSWER = 2.5
 TICK = 1.0
 #: A worker that takes too much memory cannot wait long.
 OOM_GRACE = 5.0
-#: Ticks between looks for workers of supervisors that are gone.
-_LEFT_EVERY = 3
+#: Ticks between looks into the spool.
+_SPOOL_EVERY = 2
 
 
 def new_node_id() -> str:
@@ -69,13 +71,25 @@ class Supervisor:
         self._ended: dict[str, tuple[Monotonic, pb.EgressInfo]] = {}
         self._listeners: list[Listener] = []
         self._pool = WorkerPool(config.spare_workers)
-        self._left = LeftWorkers(Path(config.state_directory) / "left")
+        self._settled: list[Callable[[str], bool]] = []
+        self.spool = SpoolKeeper(
+            Spool(config.spool_directory),
+            config.spool,
+            self._service,
+            self._pool,
+            publish=self._publish,
+            settled=lambda egress_id: all(settled(egress_id) for settled in self._settled),
+            runs=self._runs.__contains__,
+        )
+        self.disk = DiskGuard(config.disk, [Path(config.spool_directory), Path(config.local_directory)])
         self._reports_left = False
         self.watch = Watch(config.cpu_cost)
         self._ticking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._pool.start()
+        await asyncio.to_thread(self.disk.sample)
+        self.spool.update(await asyncio.to_thread(self.spool.look))
         self._ticking = asyncio.create_task(self._tick(), name="watch the egresses")
         return self
 
@@ -85,10 +99,11 @@ class Supervisor:
         self.draining = True
         self.end_now()
         await self._over()
-        await self._pool.aclose()
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
+        await self.spool.aclose()
+        await self._pool.aclose()
 
     # -- EgressService ----------------------------------------------------------------------------------------------
 
@@ -120,7 +135,7 @@ class Supervisor:
             at=at,
             service=self._service,
             directory=self.config.local_directory,
-            result_path=self._left.path_of(start.egress_id),
+            spool=self.spool.path_of(start.egress_id),
             room_id=start.room_id,
             token=start.token,
             ws_url=start.ws_url,
@@ -138,9 +153,8 @@ class Supervisor:
     async def stop(self, egress_id: str) -> pb.EgressInfo:
         """End an egress in order; how it stands as soon as it is ending. Raises EgressError."""
         run = self._runs.get(egress_id)
-        if run is None and egress_id in self._left.running:
-            self._left.stop(egress_id)
-            return _copy(self._left.running[egress_id])
+        if run is None and (alone := self.spool.stop(egress_id)) is not None:
+            return _copy(alone)
         if run is None or run.status.final:
             raise self._cannot(egress_id, "stopped")
         run.stop(EndReason.STOPPED)
@@ -165,14 +179,14 @@ class Supervisor:
         """An egress that runs here, or that ended within the last minutes."""
         if (run := self._runs.get(egress_id)) is not None:
             return run.snapshot()
-        if (left := self._left.info(egress_id)) is not None:
+        if (left := self.spool.info(egress_id)) is not None:
             return _copy(left)
         ended = self._ended.get(egress_id)
         return _copy(ended[1]) if ended else None
 
     def running(self) -> list[str]:
-        """Egress ids of this node; also those whose worker outlived an earlier supervisor."""
-        return [*self._runs, *(egress_id for egress_id in self._left.running if egress_id not in self._runs)]
+        """Egress ids of this node; also those that an earlier supervisor left, until they have ended."""
+        return [*self._runs, *self.spool.working]
 
     def bid(self, start: EgressStart) -> float | None:
         """The load, 0 to 1, after taking it; None when it cannot be taken.
@@ -194,12 +208,17 @@ class Supervisor:
         return self.watch.after(cost)
 
     def report_left(self) -> None:
-        """From now on tell the listeners of egresses that ended after an earlier supervisor; call when all listen."""
+        """From now on finish, and tell the listeners of, what earlier supervisors left; call when all listen."""
         self._reports_left = True
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell of every change of every egress, in order; returns what unsubscribes."""
+    def listen(self, listener: Listener, settled: Callable[[str], bool] | None = None) -> Callable[[], None]:
+        """Tell of every change of every egress, in order; returns what unsubscribes.
+
+        `settled` says whether all that was told of an egress has arrived where it must: its folder stays until then.
+        """
         self._listeners.append(listener)
+        if settled is not None:
+            self._settled.append(settled)
 
         def unsubscribe() -> None:
             if listener in self._listeners:
@@ -252,7 +271,8 @@ class Supervisor:
 
     def _check_free(self, plan: RecordingPlan) -> None:
         """Two recordings into one file would leave none."""
-        taken = {name: run.info.egress_id for run in self._runs.values() for name in _fixed_names(run.plan)}
+        running = [run for run in self._runs.values() if not run.status.final]
+        taken = {name: run.info.egress_id for run in running for name in _fixed_names(run.plan)}
         for name in _fixed_names(plan):
             if name in taken:
                 raise InvalidRequest(
@@ -266,7 +286,7 @@ class Supervisor:
         return cost_of(plan, self.config.cpu_cost, self.watch.machine.cores)
 
     def _refusal(self, plan: RecordingPlan, cost: float) -> EgressError | None:
-        return self.watch.refusal(cost, memory_of(plan, self.config.cpu_cost))
+        return self.disk.refusal or self.watch.refusal(cost, memory_of(plan, self.config.cpu_cost))
 
     def _cannot(self, egress_id: str, what: str) -> EgressError:
         info = self.info(egress_id)
@@ -283,7 +303,10 @@ class Supervisor:
 
     async def _run(self, egress_id: str, run: EgressRun) -> None:
         try:
-            await run.run(self._pool)
+            await run.run(self._pool, self.spool.create)
+            await self.spool.adopt(egress_id, run.info)
+        except OSError as error:
+            logger.error("egress %s: how it ended is not noted in the spool: %s", egress_id, error.strerror)
         finally:
             self.results[run.plan.type.value, _result(run)] += 1
             self._ended[egress_id] = monotonic(), run.info
@@ -305,9 +328,13 @@ class Supervisor:
         count = 0
         while True:
             try:
-                if count % _LEFT_EVERY == 0:
-                    self._look_for_left()
                 self._look()
+                await asyncio.to_thread(self.disk.sample)
+                if count % _SPOOL_EVERY == 0:
+                    self.spool.update(await asyncio.to_thread(self.spool.look))
+                if self._reports_left:
+                    self.spool.act()
+                    await self.spool.sweep()
             except Exception:
                 logger.exception("watching the egresses failed")
             count += 1
@@ -328,15 +355,6 @@ class Supervisor:
             used = self.watch.loads[greedy].memory
             failure = Failure(Code.PERMISSION_DENIED, f"OOM: {used:.2f} GB used", "Raise cpu_cost.max_memory")
             self._runs[greedy].kill(failure, EndReason.PROCESS_KILLED, OOM_GRACE)
-
-    def _look_for_left(self) -> None:
-        if not self._reports_left:
-            self._left.look()
-            return
-        for info in self._left.collect():
-            logger.info("egress %s ended without a supervisor: %s", info.egress_id, status_of(info).name)
-            self._ended[info.egress_id] = monotonic(), info
-            self._publish(info)
 
 
 def _copy(info: pb.EgressInfo) -> pb.EgressInfo:

@@ -15,7 +15,16 @@ from contextlib import suppress
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.json_lines import BadLine, encode
 from pyegress.lifecycle.outcome import Failure
-from pyegress.lifecycle.worker_messages import LINE_LIMIT, FromWorker, Launch, LogLine, Ready, ToWorker, from_worker
+from pyegress.lifecycle.worker_messages import (
+    LINE_LIMIT,
+    Finish,
+    FromWorker,
+    Launch,
+    LogLine,
+    Ready,
+    ToWorker,
+    from_worker,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +113,11 @@ class Worker:
         """Have it record."""
         self._about["egress_id"] = launch.egress_id
         self.send(launch)
+
+    def finish(self, finish: Finish) -> None:
+        """Have it finish what another one left."""
+        self._about["egress_id"] = finish.launch.egress_id
+        self.send(finish)
 
     def send(self, message: ToWorker) -> None:
         """Say something; a process that is gone does not hear it."""

@@ -59,9 +59,7 @@ class SpooledPlan:
             retry_count=launch.retry_count,
         )
 
-    def launch(
-        self, service: Service, *, result_path: str, key: str = "", request: EgressRequest | None = None
-    ) -> Launch:
+    def launch(self, service: Service, *, spool: str, key: str = "", request: EgressRequest | None = None) -> Launch:
         """A launch that plans the same outputs, with the storages that `service` configures today.
 
         `request` is the one that its caller has sent again. Raises EgressError when the credentials cannot be
@@ -87,7 +85,7 @@ class SpooledPlan:
             at=self.at,
             service=service,
             directory=self.directory,
-            result_path=result_path,
+            spool=spool,
             room_id=self.room_id,
             token=NO_TOKEN,
             ws_url=self.ws_url,

@@ -14,12 +14,15 @@ from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan
 from pyegress.plan.selection import OneTrack
 from pyegress.plan.sources import MediaSource
+from pyegress.storage.journal_entries import Record
 from pyegress.worker.composition import Composition
 from pyegress.worker.delivery import Delivery, InPlace
+from pyegress.worker.left_egress import LeftEgress
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.session import RecordingSession
+from pyegress.worker.spooled import Spooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,16 @@ class Assignment:
 
     def outcome(self, result: RecordingResult) -> Outcome:
         """What becomes of the egress."""
+        spoiled = tuple(warning for file in result.files for warning in file.warnings)
         return Outcome(
             reason=result.reason,
             files=tuple(map(_file, result.files)),
             error=Failure.of(result.error) if result.error is not None else None,
-            warnings=(*(warning for file in result.files for warning in file.warnings), *result.warnings),
+            warnings=(*spoiled, *result.warnings),
             segments=result.segments,
             images=result.images,
             streams=result.streams,
+            note="; ".join(dict.fromkeys(spoiled)),
         )
 
 
@@ -52,10 +57,10 @@ def _file(file: RecordedFile) -> FileOutcome:
     )
 
 
-def assign(launch: Launch, *, on_progress: Callable[[Progress], None]) -> Assignment:
-    """The session of a launch. Raises EgressError."""
+def assign(launch: Launch, *, on_progress: Callable[[Progress], None], spooled: Spooled | None = None) -> Assignment:
+    """The session of a launch; what it makes is told to `spooled`. Raises EgressError."""
     plan = plan_recording(launch.read_request(), launch.start, launch.service)
-    delivery = InPlace(launch.directory)
+    delivery = delivery_of(plan, launch, spooled)
     if plan.passthrough:
         copies, output = _copies(plan, delivery)
 
@@ -68,6 +73,19 @@ def assign(launch: Launch, *, on_progress: Callable[[Progress], None]) -> Assign
         return Composition(plan, on_error=on_error, delivery=delivery)
 
     return Assignment(RecordingSession(plan, make_recorder=composition, on_progress=on_progress))
+
+
+def delivery_of(plan: RecordingPlan, launch: Launch, spooled: Spooled | None, record: Record | None = None) -> Delivery:
+    """Where the objects of a launch go; with a folder in the spool every step is in its journal."""
+    delivery: Delivery = InPlace(launch.directory)
+    return delivery if spooled is None else spooled.journalled(delivery, plan, record)
+
+
+async def finish_launch(launch: Launch, spooled: Spooled) -> Outcome:
+    """Bring to its end what another process left of a launch. Raises EgressError."""
+    plan = plan_recording(launch.read_request(), launch.start, launch.service)
+    delivery = delivery_of(plan, launch, spooled, await spooled.record())
+    return await LeftEgress(spooled, plan, delivery).finish()
 
 
 def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutput]:

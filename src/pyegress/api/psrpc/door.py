@@ -75,7 +75,9 @@ class PsrpcDoor:
         self.bus.on_connected(self.reporter.hurry)
         await self.bus.open(timeout)
         await asyncio.gather(self.io.open(), self._nodes.open())
-        self._unlisten = self._service.listen(self._changed)
+        self._unlisten = self._service.listen(
+            self._changed, lambda egress_id: egress_id not in self.reporter.undelivered()
+        )
         for egress_id in self._service.running():
             if (info := self._service.info(egress_id)) is not None:
                 self._changed(info)
