@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
 EXPLAINED = {
     ExitCode.OK: "recorded, and ended in order: by the source, --duration, Ctrl-C or SIGTERM",
     ExitCode.INTERNAL: "an error of pyegress itself",
-    ExitCode.USAGE: "a bad option or argument, or a codec that the container cannot hold",
+    ExitCode.USAGE: "a bad option or argument, a codec that the container cannot hold, or hardware that is not there",
     ExitCode.NOTHING_RECORDED: "stopped before any media came",
     ExitCode.NOT_FOUND: "room, participant or track not found within --wait seconds",
     ExitCode.REFUSED: "the server refused the key, secret or token",
@@ -40,6 +40,8 @@ _BY_CODE = {
     Code.UNAVAILABLE: ExitCode.CONNECTION,
     Code.DEADLINE_EXCEEDED: ExitCode.CONNECTION,
     Code.CANCELED: ExitCode.CONNECTION,
+    # What an option asks for and this machine does not have.
+    Code.FAILED_PRECONDITION: ExitCode.USAGE,
 }
 
 

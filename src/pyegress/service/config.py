@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 
 from pyegress.errors import InvalidRequest
+from pyegress.plan.encoding_arguments import HARDWARE, QUALITIES
+from pyegress.plan.encodings import EncodingWish
 from pyegress.plan.recording_plan import Service, SessionLimits
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
 from pyegress.service.config_reader import UNLIMITED, AnySection, Seconds, bad_config, read_section
@@ -158,6 +160,8 @@ class ServiceConfig:
     io_update_timeout: Seconds = _IO_UPDATE
     io_selection_timeout: Seconds = UNLIMITED
     io_workers: int = 5
+    #: 0 leaves their number to the size of the pictures.
+    video_encoder_threads: int = 0
     # Accepted, so that a configuration can be taken as it is; they tune parts that are not there or need no tuning.
     debug_handler_port: int = 0
     template_port: int = 7980
@@ -168,7 +172,6 @@ class ServiceConfig:
     pulse_sink_reap_grace_sec: int = 30
     latency: AnySection = field(default_factory=dict)
     latency_overrides: AnySection = field(default_factory=dict)
-    video_encoder_threads: int = 0
     enable_one_shot_sender_report_sync: bool = False
     enable_sync_engine: bool = False
     audio_tempo_controller: AnySection = field(default_factory=dict)
@@ -185,6 +188,10 @@ class ServiceConfig:
     local_directory: str = ""
     #: What must survive a restart.
     state_directory: str = ""
+    #: What an encoder spends on its picture, see `plan.encodings.Quality`.
+    quality: str = "standard"
+    #: What encodes H.264, see `plan.encodings.Hardware`.
+    hardware: str = "none"
     #: Workers that wait, loaded, for the next egress.
     spare_workers: int = 1
     #: For recordings that are ended by a second signal, before they are killed.
@@ -223,6 +230,11 @@ class ServiceConfig:
                 s3_retries=s3.retries if s3 else Retries(),
             ),
             limits=self.session_limits.limits,
+            encoding=EncodingWish(
+                quality=QUALITIES[self.quality],
+                hardware=HARDWARE[self.hardware],
+                threads=self.video_encoder_threads or None,
+            ),
         )
 
     @property
@@ -314,7 +326,10 @@ def _check(config: ServiceConfig) -> None:
         raise bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")
     if cost.memory_source not in ("proc_rss", "cgroup"):
         raise bad_config("cpu_cost.memory_source", "is no source of figures", "Use proc_rss or cgroup")
-    for key in ("spare_workers", "io_workers"):
+    for key, table in (("quality", QUALITIES), ("hardware", HARDWARE)):
+        if getattr(config, key) not in table:
+            raise bad_config(key, "is no name that is known", f"Use one of {', '.join(table)}")
+    for key in ("spare_workers", "io_workers", "video_encoder_threads"):
         if getattr(config, key) < 0:
             raise bad_config(key, "must not be negative", "Use 0 or more")
     for key in ("storage", "backup", "backup_storage"):
