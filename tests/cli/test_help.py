@@ -20,7 +20,7 @@ RECORDINGS = ("track", "participant", "track-composite", "tracks", "room")
 ENCODED = ("participant", "track-composite", "room")
 ENCODING = (
     *("--preset", "--width", "--height", "--fps", "--video-bitrate", "--audio-bitrate", "--video-codec"),
-    *("--audio-codec", "--key-frame-interval", "--quality", "--max-file-size"),
+    *("--audio-codec", "--key-frame-interval", "--quality", "--hardware", "--max-file-size"),
 )
 COMMON = (
     *("--room", "--url", "--api-key", "--api-secret", "--token", "--duration", "--wait", "--reconnect-window"),

@@ -15,7 +15,7 @@ from pyegress.plan.build import plan_recording
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encoding_arguments import EncodingArguments, named
-from pyegress.plan.encodings import EncodingWish
+from pyegress.plan.encodings import EncodingWish, Hardware, VideoCodec
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits, Start, Waits
 from pyegress.plan.sources import AudioMixing
 
@@ -188,6 +188,12 @@ def _check_used(encoding: EncodingArguments, plan: RecordingPlan) -> None:
     """Nothing was asked of an encoder that the file has no use for."""
     if plan.video is None:
         encoding.require_none_of("video")
+    elif encoding.wish.hardware is Hardware.NVENC and plan.video.codec is not VideoCodec.H264:
+        raise InvalidRequest(
+            f"The option hardware makes no sense: {plan.video.codec.codec.label} is encoded by the processor",
+            field="hardware",
+            remedy="Leave it out, or choose H.264",
+        )
     if plan.audio is None:
         encoding.require_none_of("audio")
     elif plan.audio.codec.lossless and encoding.audio_bitrate:

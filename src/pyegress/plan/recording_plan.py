@@ -152,7 +152,7 @@ class Service:
     a WebM file is asked for without a codec: requests have no name for VP9 and AV1. With `any_extension` the name of
     a file decides its container whatever it is (`.mov`, `.m4a`, `.ogg`), as in the foreground; without, an API
     client's `.mp4` and `.ogg` follow what is recorded, and only `.webm`, `.wav` and `.flac` decide. Without `overwrite`
-    a local file that exists is kept, and its name refused.
+    a local file that exists is kept, and its name refused. `encoding` is what requests mean that say nothing of it.
     """
 
     ws_url: str = ""
@@ -163,6 +163,7 @@ class Service:
     limits: SessionLimits = SessionLimits()
     waits: Waits = Waits()
     webm_codec: VideoCodec = VideoCodec.VP8
+    encoding: EncodingWish = field(default_factory=EncodingWish)
     any_extension: bool = False
     overwrite: bool = True
 

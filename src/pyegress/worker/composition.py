@@ -16,6 +16,7 @@ from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
 from pyegress.media.taps import PictureTap
+from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.encoded_streams import audio_stream, video_stream
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
@@ -102,8 +103,10 @@ class Composition:
     # -- what happens -----------------------------------------------------------------------------------------------
 
     def check_output(self) -> None:
-        """Find out before joining what would fail later: no folder, no permission, a name that is taken."""
+        """Find out before joining what would fail later: no folder, no permission, a name that is taken, no card."""
         check_files(self._plan, self._delivery)
+        if Kind.VIDEO in self._plan.encoded:
+            check_hardware(self._plan.video)
 
     def joined(self, room_name: str, room_sid: str) -> None:
         """Room tokens are known: outputs can be named, and encoders made ready."""

@@ -51,6 +51,7 @@ class EncodingOptions(TypedDict, total=False):
     audio_codec: str
     key_frame_interval: float
     quality: str
+    hardware: str
 
 
 class Recording:
