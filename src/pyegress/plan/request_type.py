@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from google.protobuf.descriptor import Descriptor
-
 from pyegress.errors import InvalidRequest
 from pyegress.plan.request_json import REQUEST_TYPES
 
@@ -43,8 +41,7 @@ def _unclear(why: str) -> InvalidRequest:
 
 
 def _fields(type_: str) -> set[str]:
-    descriptor: Descriptor = REQUEST_TYPES[type_].DESCRIPTOR
-    return {field.name for field in descriptor.fields}
+    return {field.name for field in REQUEST_TYPES[type_].DESCRIPTOR.fields}
 
 
 def _snake(name: object) -> str:

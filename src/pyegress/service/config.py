@@ -82,7 +82,10 @@ class ServiceConfig:
     io_update_timeout: Annotated[Seconds, About("For livekit-server to store a change.")] = _IO_UPDATE
     io_selection_timeout: Annotated[Seconds, About("For one of them to take the call; 0s is 1s.")] = UNLIMITED
     template_base: Annotated[str, About("Page of custom templates, where a request names none.")] = ""
-    template_port: Annotated[int, unused("default layouts are drawn without a browser")] = 7980
+    template_engine: Annotated[
+        str, About("Who draws the default layouts: native, or chrome, which opens a page of them.")
+    ] = "native"
+    template_port: Annotated[int, About("That page is served here, to this machine only.")] = 7980
     enable_chrome_sandbox: Annotated[bool, unused("no browser is used")] = False
     chrome_flags: Annotated[AnySection, unused("no browser is used")] = field(default_factory=dict)
     insecure: Annotated[bool, unused("no browser is used")] = False
@@ -116,7 +119,7 @@ class ServiceConfig:
             ws_url=self.ws_url,
             api_key=self.api_key,
             api_secret=self.api_secret,
-            template_base=self.template_base,
+            template_base=self._template_base,
             storage=StorageDefaults(
                 storage=storage if not self._storage_is_local else None,
                 backup=backup.storage("backup") if backup else None,
@@ -133,6 +136,15 @@ class ServiceConfig:
             ),
             limits=self.session_limits.limits,
         )
+
+    @property
+    def serves_templates(self) -> bool:
+        """Whether the default layouts are a page of ours."""
+        return self.template_engine == "chrome" and not self.template_base
+
+    @property
+    def _template_base(self) -> str:
+        return f"http://localhost:{self.template_port}/" if self.serves_templates else self.template_base
 
     @property
     def _storage_is_local(self) -> bool:
@@ -242,6 +254,10 @@ def _contradictions(config: ServiceConfig) -> Iterator[InvalidRequest]:
             yield bad_config(key, "is no port", "Use 1 to 65535, or 0 for none")
     if config.api is not None and not 0 <= config.api.port <= 65535:
         yield bad_config("api.port", "is no port", "Use 1 to 65535, or 0 for a free one")
+    if config.template_engine not in ("native", "chrome"):
+        yield bad_config("template_engine", "draws nothing", "Use native or chrome")
+    if config.serves_templates and not config.template_port:
+        yield bad_config("template_port", "is none, but template_engine is chrome", "Give it a port, 7980 is usual")
     cost = config.cpu_cost
     if not 0 < cost.max_cpu_utilization <= 1:
         yield bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")
