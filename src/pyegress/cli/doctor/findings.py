@@ -23,7 +23,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: `found` is what was seen, `meaning` what follows from it, `remedy` what to do, `code` for what is bad."""
+    """One check: `found` is what was seen, `meaning` what follows, `remedy` what to do, `code` for what is bad."""
 
     check: str
     verdict: Verdict
