@@ -23,6 +23,7 @@ from pyegress.media.picture_side import PictureSide
 from pyegress.media.playout import Playout
 from pyegress.media.session_timeline import SessionTimeline
 from pyegress.media.sound_side import SoundSide
+from pyegress.media.steps import Step
 from pyegress.media.taps import PictureTap, SoundTap
 from pyegress.media.video_encoder import VideoEncoder
 from pyegress.plan.encodings import AudioEncoding, VideoEncoding
@@ -121,6 +122,10 @@ class MediaEngine:
         second after any other at the earliest. Any thread; never blocks."""
         if self._video is not None:
             self._video.request_keyframe()
+
+    def steps(self) -> list[Step]:
+        """Decoders, picture and mix with their counters. Any thread."""
+        return [step for side in (self._video, self._audio) if side is not None for step in side.steps()]
 
     def post(self, message: Message) -> None:
         """Something arrived or changed. Any thread; never blocks."""

@@ -15,6 +15,7 @@ from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
+from pyegress.media.steps import Step
 from pyegress.media.taps import PictureTap
 from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.encoded_streams import audio_stream, video_stream
@@ -90,6 +91,11 @@ class Composition:
     @property
     def streams(self) -> tuple[StreamOutcome, ...]:
         return self._outputs.streams if self._outputs is not None else ()
+
+    def steps(self) -> list[Step]:
+        """From the decoders to the outputs."""
+        engine, outputs = self._engine, self._outputs
+        return [*(engine.steps() if engine is not None else ()), *(outputs.steps() if outputs is not None else ())]
 
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media."""
