@@ -62,7 +62,7 @@ class NameSuffix(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SegmentOutput:
-    """HLS. `duration` is in seconds."""
+    """HLS. `duration` of segments and `part` of the parts of low latency HLS, 0 without any, are in seconds."""
 
     names: SegmentNames
     format: SegmentFormat
@@ -70,6 +70,7 @@ class SegmentOutput:
     duration: int
     storage: Storage
     manifest: bool = True
+    part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
