@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from pyegress.clock import Wall
 from pyegress.plan.containers import SEGMENT_FMP4, SEGMENT_TS
-from pyegress.plan.recording_plan import NameSuffix, SegmentFormat
+from pyegress.plan.recording_plan import ImageFormat, NameSuffix, SegmentFormat
 
 _EXTENSIONS = {SegmentFormat.MPEG_TS: SEGMENT_TS[0], SegmentFormat.FMP4: SEGMENT_FMP4[0]}
 
@@ -31,3 +31,8 @@ def suffixed(prefix: str, suffix: NameSuffix, number: int, at: Wall) -> str:
             return f"{prefix}_{local:%Y%m%d%H%M%S}{local.microsecond // 1000:03d}"
         case NameSuffix.NONE:
             return prefix
+
+
+def image_name(prefix: str, format_: ImageFormat, suffix: NameSuffix, number: int, at: Wall) -> str:
+    """The name of an image: `number` counts from 0, `at` is when it was taken."""
+    return suffixed(prefix, suffix, number, at) + format_.extension
