@@ -13,6 +13,7 @@ from pyegress.plan.copy_plan import Connection
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.encodings import AudioCodec, H264Profile, Quality, VideoCodec
 from pyegress.plan.foreground import AUDIO_MIXINGS, Session, plan_participant, plan_room, plan_track_composite
+from pyegress.plan.output_words import parse_output
 from pyegress.plan.recording_plan import RecordingPlan, RequestType
 from pyegress.plan.selection import ParticipantTracks, TrackPair
 from pyegress.plan.sources import AudioMixing, RoomSource
@@ -25,7 +26,8 @@ CONNECTION = Connection(url="ws://h:7880", room="standup", api_key="key", api_se
 
 
 def session(output: str = "out/standup.mp4", **changes: Any) -> Session:
-    arguments: dict[str, Any] = {"connection": CONNECTION, "output": output, "at": Wall(1e9), "egress_id": "EG_1"}
+    outputs = (parse_output(output),)
+    arguments: dict[str, Any] = {"connection": CONNECTION, "outputs": outputs, "at": Wall(1e9), "egress_id": "EG_1"}
     return Session(**(arguments | changes))
 
 

@@ -8,7 +8,7 @@ from math import gcd
 
 from pyegress.clock import Wall
 from pyegress.codecs import Kind
-from pyegress.plan.containers import Container
+from pyegress.plan.containers import IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
 from pyegress.plan.output_names import Naming, SegmentNames
@@ -64,7 +64,7 @@ class NameSuffix(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SegmentOutput:
-    """HLS. `duration` is in seconds."""
+    """HLS. `duration` of segments and `part` of the parts of low latency HLS, 0 without any, are in seconds."""
 
     names: SegmentNames
     format: SegmentFormat
@@ -72,6 +72,7 @@ class SegmentOutput:
     duration: int
     storage: Storage
     manifest: bool = True
+    part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,21 @@ class WebsocketOutput:
     destinations: tuple[Destination, ...]
 
 
+class ImageFormat(Enum):
+    """What images are: extension and content type."""
+
+    JPEG = IMAGE_JPEG
+    PNG = IMAGE_PNG
+    WEBP = IMAGE_WEBP
+
+    @property
+    def extension(self) -> str:
+        return self.value[0]
+
+
 @dataclass(frozen=True, slots=True)
 class ImageOutput:
-    """A JPEG every `interval` seconds. Width and height 0 follow the picture. `prefix` is a path without extension."""
+    """A picture every `interval` seconds. Width and height 0 follow the picture. `prefix` has no extension."""
 
     prefix: str
     suffix: NameSuffix
@@ -100,6 +113,7 @@ class ImageOutput:
     height: int
     storage: Storage
     manifest: bool = True
+    format: ImageFormat = ImageFormat.JPEG
 
 
 Output = FileOutput | SegmentOutput | StreamOutput | WebsocketOutput | ImageOutput
@@ -166,6 +180,8 @@ class Service:
     encoding: EncodingWish = field(default_factory=EncodingWish)
     any_extension: bool = False
     overwrite: bool = True
+    #: Seconds of the parts of low latency HLS, 0 without any.
+    hls_part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
