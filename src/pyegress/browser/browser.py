@@ -111,7 +111,9 @@ async def _sandbox_obstacle(processes: KeptProcesses, options: BrowserOptions) -
     elif (unshare := shutil.which("unshare")) is not None:
         await processes.start("user namespace", [unshare, "--user", "true"], {})
         if await processes.ended["user namespace"] != 0:
-            reason = "this system allows no user namespaces (unprivileged_userns_clone, AppArmor, seccomp of the container)"
+            reason = (
+                "this system allows no user namespaces (unprivileged_userns_clone, AppArmor, seccomp of the container)"
+            )
     if reason and options.sandbox is Sandbox.ON:
         raise BrowserFailed(f"Chromium's sandbox cannot be used: {reason}", field="browser.sandbox", retryable=False)
     return f"Chromium runs without its sandbox: {reason}" if reason else ""
@@ -134,9 +136,7 @@ async def _start(
     devtools = await DevTools.over(from_browser, to_browser)
     try:
         try:
-            await processes.start(
-                "chromium", [programs.browser, *arguments], environment, {3: commands, 4: answers}
-            )
+            await processes.start("chromium", [programs.browser, *arguments], environment, {3: commands, 4: answers})
         finally:
             os.close(commands)
             os.close(answers)

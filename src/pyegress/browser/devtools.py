@@ -47,7 +47,9 @@ class DevTools:
         """Speak over two pipe descriptors, which are owned from now on."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_LIMIT)
-        reading, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb", 0))
+        reading, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb", 0)
+        )
         writing, _ = await loop.connect_write_pipe(asyncio.Protocol, os.fdopen(write, "wb", 0))
         return cls(reader, [reading, writing])
 

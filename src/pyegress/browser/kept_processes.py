@@ -76,7 +76,11 @@ class KeptProcesses:
         return cls(folder, process, ours)
 
     async def start(
-        self, name: str, argv: Sequence[str], environment: Mapping[str, str], descriptors: Mapping[int, int] | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        descriptors: Mapping[int, int] | None = None,
     ) -> int:
         """Start a process; its pid. `descriptors` are ours by the numbers it gets. Raises BrowserFailed.
 

@@ -161,7 +161,9 @@ class Page:
     async def _evaluate(self, expression: str, timeout: float = 5.0) -> Any:
         """The value of an expression in the page; None when it does not answer."""
         with suppress(DevToolsError, BrowserFailed):
-            answer = await self._call("Runtime.evaluate", {"expression": expression, "returnByValue": True}, timeout=timeout)
+            answer = await self._call(
+                "Runtime.evaluate", {"expression": expression, "returnByValue": True}, timeout=timeout
+            )
             return answer.get("result", {}).get("value")
         return None
 

@@ -39,7 +39,9 @@ def load_error(shown: str, text: str, reason: str, console: str = "") -> PageFai
             remedy = "Choose another page, or change browser.allow_hosts, deny_hosts or block_private_networks"
         elif "refuses" in reason:
             remedy = "Check that the server runs, and the port"
-        return _failed(shown, f"of its host, {reason}" if reason.startswith("it belongs") else _of_host(reason), remedy, console)
+        return _failed(
+            shown, f"of its host, {reason}" if reason.startswith("it belongs") else _of_host(reason), remedy, console
+        )
     for beginning, what, remedy in _NET:
         if code.startswith(beginning):
             return _failed(shown, f"{what} ({code})", _TLS if remedy == "TLS" else remedy, console)
@@ -49,7 +51,9 @@ def load_error(shown: str, text: str, reason: str, console: str = "") -> PageFai
 def timeout_error(shown: str, seconds: float, tries: int, console: str = "") -> PageFailed:
     """It did not load in time."""
     times = f", {tries} times" if tries > 1 else ""
-    return _failed(shown, f"timed out after {seconds:g} s{times}", "Make the page faster, or raise browser.load_timeout", console)
+    return _failed(
+        shown, f"timed out after {seconds:g} s{times}", "Make the page faster, or raise browser.load_timeout", console
+    )
 
 
 def status_error(shown: str, status: int) -> PageFailed:

@@ -8,19 +8,64 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyegress.browser.failures import BrowserFailed
 from pyegress.browser.kept_processes import KeptProcesses
+from pyegress.clock import Monotonic, monotonic
 
 RATE, CHANNELS = 48_000, 2
-#: Bytes of one sample of both sides: float32 little endian.
-FRAME = 8
+#: Bytes of one sample of both sides: float32, little endian.
+_FRAME = 8
+_READ = 1024 * 1024
+#: A read that waited for less than this, in seconds, was not there at the moment of its block.
+_WAITED = 0.001
 READY_TIMEOUT = 20.0
 _POLL = 0.01
 _SINK = "page"
+
+
+class SoundConnection:
+    """What is played, block by block. One thread, which may block."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises BrowserFailed."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise BrowserFailed(f"The sound daemon cannot be used: {error.strerror}") from error
+        self._rest = b""
+
+    def read(self, timeout: float) -> tuple[NDArray[np.float32], Monotonic | None] | None:
+        """The next samples, (n, 2), and the moment of the first where it is known; None after `timeout` seconds.
+
+        The daemon gives a block at the moment of its first sample. Only one that was waited for tells it.
+        """
+        asked = monotonic()
+        if not select.select([self._socket], [], [], timeout)[0]:
+            return None
+        now = monotonic()
+        data = self._socket.recv(_READ)
+        if not data:
+            raise BrowserFailed("The sound daemon is gone")
+        known = not self._rest and now - asked > _WAITED
+        data = self._rest + data
+        whole = len(data) // _FRAME * _FRAME
+        self._rest = data[whole:]
+        block = np.frombuffer(data, np.float32, whole // 4).reshape(-1, CHANNELS)
+        return block, now if known else None
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._socket.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +75,9 @@ class SoundServer:
     monitor: Path
     environment: dict[str, str] = field(repr=False)
 
-    def connect(self) -> socket.socket:
-        """A socket that gives what is played from now on: float32, stereo, 48 kHz. Raises BrowserFailed."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(str(self.monitor))
-        except OSError as error:
-            connection.close()
-            raise BrowserFailed(f"The sound daemon cannot be used: {error.strerror}") from error
-        return connection
+    def connect(self) -> SoundConnection:
+        """What is played from now on. Raises BrowserFailed."""
+        return SoundConnection(self.monitor)
 
 
 async def open_sound(processes: KeptProcesses, program: str) -> SoundServer:

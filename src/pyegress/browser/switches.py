@@ -106,7 +106,14 @@ def preferences() -> dict[str, Any]:
     denied = (
         *("notifications", "geolocation", "media_stream_mic", "media_stream_camera", "midi_sysex", "popups"),
         *("automatic_downloads", "clipboard", "window_placement", "local_fonts", "sensors", "serial_guard"),
-        *("usb_guard", "bluetooth_guard", "hid_guard", "file_system_write_guard", "idle_detection", "protocol_handlers"),
+        *(
+            "usb_guard",
+            "bluetooth_guard",
+            "hid_guard",
+            "file_system_write_guard",
+            "idle_detection",
+            "protocol_handlers",
+        ),
     )
     return {
         "profile": {

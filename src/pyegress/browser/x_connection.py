@@ -64,7 +64,9 @@ class XConnection:
 
     def hide_pointer(self) -> None:
         """Put it where the picture does not reach, so that nothing is hovered over."""
-        self._send(struct.pack("<BBHIIhhHHhh", _WARP_POINTER, 0, 6, 0, self.root, 0, 0, 0, 0, self.width + 1, self.height + 1))
+        self._send(
+            struct.pack("<BBHIIhhHHhh", _WARP_POINTER, 0, 6, 0, self.root, 0, 0, 0, 0, self.width + 1, self.height + 1)
+        )
 
     def wait(self, timeout: float) -> bool:
         """Whether something was drawn since the last `reset`; waits for it up to `timeout` seconds."""
@@ -92,7 +94,9 @@ class XConnection:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _set_up(self, cookie: bytes) -> tuple[int, int]:
-        self._send(struct.pack("<BxHHHHxx", ord("l"), 11, 0, len(_COOKIE), len(cookie)) + _padded(_COOKIE) + _padded(cookie))
+        self._send(
+            struct.pack("<BxHHHHxx", ord("l"), 11, 0, len(_COOKIE), len(cookie)) + _padded(_COOKIE) + _padded(cookie)
+        )
         success, reason, _, _, length = struct.unpack("<BBHHH", self._receive(8))
         rest = self._receive(length * 4)
         if success != 1:
@@ -167,7 +171,9 @@ class XConnection:
             if descriptors is None:
                 part = self._socket.recv(size - len(data))
             else:
-                part, ancillary, _, _ = self._socket.recvmsg(size - len(data), socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+                part, ancillary, _, _ = self._socket.recvmsg(
+                    size - len(data), socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
+                )
                 for _, kind, value in ancillary:
                     if kind == socket.SCM_RIGHTS:
                         descriptors.extend(array.array("i", value[:4]))

@@ -8,6 +8,7 @@ from math import gcd
 
 from pyegress.clock import Wall
 from pyegress.codecs import Kind
+from pyegress.plan.browser_options import BrowserOptions
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
@@ -134,7 +135,7 @@ class Waits:
     """How long an egress waits, in seconds; None without limit.
 
     `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again; `room` is for
-    a room that does not exist yet.
+    a room that does not exist yet, `start_signal` for what a page writes when it is ready.
     """
 
     tracks: float | None = DEFAULT_WAIT
@@ -142,6 +143,7 @@ class Waits:
     grace: float = DEFAULT_GRACE
     reconnect: float = DEFAULT_RECONNECT_WINDOW
     room: float | None = DEFAULT_WAIT
+    start_signal: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class Service:
     webm_codec: VideoCodec = VideoCodec.VP8
     any_extension: bool = False
     overwrite: bool = True
+    browser: BrowserOptions = BrowserOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,7 @@ class RecordingPlan:
     waits: Waits = Waits()
     retry_count: int = 0
     overwrite: bool = True
+    browser: BrowserOptions = BrowserOptions()
 
     @property
     def needs_browser(self) -> bool:
