@@ -1,4 +1,4 @@
-"""Which hosts and addresses a page may reach: one table of what is never reachable, and the lists of the options. Pure."""
+"""Which hosts and addresses a page may reach: what is never reachable, and the lists of the options. Pure."""
 
 from __future__ import annotations
 

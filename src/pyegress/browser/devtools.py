@@ -72,7 +72,8 @@ class DevTools:
         self._writer.write(json.dumps(message).encode() + b"\0")
         try:
             async with asyncio.timeout(timeout):
-                return await answer
+                result: dict[str, Any] = await answer
+                return result
         except TimeoutError:
             raise BrowserFailed(f"Chromium did not answer {method} within {timeout:g} s") from None
         finally:

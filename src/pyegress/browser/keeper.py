@@ -5,8 +5,8 @@ descendants, removes the folder and ends. So nothing outlives the worker, not ev
 subreaper of its descendants: what changes its session or loses its parent stays within reach. Imports nothing of
 pyegress and no site packages: it is ready within milliseconds.
 
-Messages are JSON in packets. In: `start` (name), `argv`, `env`, `fds` (the numbers that the descriptors sent along get),
-`remove` (paths that its end has to remove). Out: `started`, `failed` or `ended` with the name, and `status`.
+Messages are JSON in packets. In: `start` (name), `argv`, `env`, `fds` (the numbers that the descriptors sent along
+get), `remove` (paths that its end has to remove). Out: `started`, `failed` or `ended` with the name, and `status`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Keeper:
     def run(self, wakeup: int) -> None:
         try:
             while True:
-                readable, _, _ = select.select([self._control, wakeup], [], [])
+                readable, _, _ = select.select([self._control.fileno(), wakeup], [], [])
                 if wakeup in readable:
                     os.read(wakeup, 64)
                 self._reap()
-                if self._control in readable and not self._receive():
+                if self._control.fileno() in readable and not self._receive():
                     return
         finally:
             self._end()

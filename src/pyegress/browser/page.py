@@ -30,6 +30,8 @@ _PULSE = 1.0
 _FORGIVEN = 60.0
 _READ_ERROR = """(() => { const found = document.querySelector("div.error");
 return found && found.innerText ? found.innerText.trim().slice(0, 500) : ""; })()"""
+#: Browsers ask for it on their own.
+_ICON = "/favicon.ico"
 #: Errors of Chromium's network that another try may not meet.
 _RETRIED = ("ERR_CERT_VERIFIER_CHANGED", "ERR_CONNECTION_CLOSED", "ERR_NETWORK_CHANGED")
 
@@ -121,7 +123,7 @@ class Page:
         return redact(" ".join(text.split()))
 
     async def watch(self) -> None:
-        """Load the page again when it crashes, hangs or takes too much memory. Raises BrowserFailed when that does not help."""
+        """Load the page again when it crashes, hangs or takes too much memory. Raises BrowserFailed."""
         loop = asyncio.get_running_loop()
         left, since = self._options.reloads, loop.time()
         while True:
@@ -132,8 +134,9 @@ class Page:
                 left = self._options.reloads
             while True:
                 if left <= 0:
+                    times = f"{self._options.reloads} times"
                     raise BrowserFailed(
-                        f"The page {reason}, and was loaded again {self._options.reloads} times{self.console.summary()}",
+                        f"The page {reason}, and was loaded again {times}{self.console.summary()}",
                         remedy="Look for what the page does then; browser.reloads says how often it is loaded again",
                     )
                 left -= 1
@@ -258,7 +261,8 @@ class Page:
                 self._complain("exception", exception_text(event["exceptionDetails"]))
             case "Log.entryAdded" if event["entry"].get("level") == "error":
                 entry = event["entry"]
-                self._complain("error", f"{entry.get('text', '')} {entry.get('url', '')}")
+                if not entry.get("url", "").endswith(_ICON):
+                    self._complain("error", f"{entry.get('text', '')} {entry.get('url', '')}")
             case "Page.javascriptDialogOpening":
                 self._complain(event["type"], event.get("message", ""))
                 accept = event["type"] == "beforeunload"

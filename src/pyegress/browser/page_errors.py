@@ -78,7 +78,8 @@ def template_error(text: str, console: str = "") -> PageFailed:
 def no_signal_error(seconds: float, console: str) -> EgressError:
     """START_RECORDING did not come."""
     return EgressError(
-        f"Start signal not received: the page did not write START_RECORDING to its console within {seconds:g} s{console}",
+        "Start signal not received: the page did not write START_RECORDING to its console "
+        f"within {seconds:g} s{console}",
         remedy="Have the page call console.log('START_RECORDING'), or raise --wait",
         code=Code.DEADLINE_EXCEEDED,
         fault=Fault.CALLER,

@@ -32,8 +32,9 @@ def find_programs(browser: str = "") -> Programs:
     missing = [] if found else [browser or "Chromium"]
     missing += [name for name, path in (("Xvfb", display), ("PulseAudio", sound)) if not path]
     if missing or not display or not sound:
+        verb = "is" if len(missing) == 1 else "are"
         raise BrowserMissing(
-            f"Web pages cannot be recorded here: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing",
+            f"Web pages cannot be recorded here: {' and '.join(missing)} {verb} missing",
             remedy="Correct browser.executable" if browser and not found else _INSTALL,
             field="browser.executable" if browser and not found else "",
         )

@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import struct
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pyegress.browser.failures import BrowserFailed
@@ -17,8 +16,6 @@ from pyegress.browser.x_connection import XConnection
 READY_TIMEOUT = 20.0
 #: Columns and rows of the screen beyond the picture. A window as large as its screen gives a page one pixel less.
 MARGIN = 2
-#: Seconds between tries to connect to a display that has just started.
-_RETRIES = (0.02, 0.1, 0.5)
 _FAMILY_WILD = 0xFFFF
 _DISPLAY_FD = 7
 
@@ -63,19 +60,10 @@ async def open_display(processes: KeptProcesses, program: str, width: int, heigh
         )
     processes.remove_at_end(f"/tmp/.X{number}-lock", _socket(number))
     display = XDisplay(number, width, height, cookie, {"DISPLAY": f":{number}", "XAUTHORITY": str(authority)})
-    connection = await _first_connection(display)
+    connection = display.connect()
     connection.hide_pointer()
     connection.close()
     return display
-
-
-async def _first_connection(display: XDisplay) -> XConnection:
-    """A server that has just told its number may still turn somebody away."""
-    for pause in _RETRIES:
-        with suppress(BrowserFailed):
-            return display.connect()
-        await asyncio.sleep(pause)
-    return display.connect()
 
 
 def _socket(number: int) -> str:
@@ -98,15 +86,20 @@ async def _number(descriptor: int) -> int | None:
     loop = asyncio.get_running_loop()
     os.set_blocking(descriptor, False)
     told: asyncio.Future[bytes] = loop.create_future()
+    text = b""
 
     def read() -> None:
-        if not told.done():
-            told.set_result(os.read(descriptor, 32))
+        nonlocal text
+        part = os.read(descriptor, 32)
+        text += part
+        # It writes the end of the line by itself, and gives up when nobody reads it.
+        if (not part or text.endswith(b"\n")) and not told.done():
+            told.set_result(text)
 
     loop.add_reader(descriptor, read)
     try:
         async with asyncio.timeout(READY_TIMEOUT):
-            text = await told
+            await told
     except TimeoutError:
         return None
     finally:

@@ -44,6 +44,7 @@ class CaptureEngine:
         screen: Screen | None,
         sound: Sound | None,
         live: bool,
+        longest: float | None = None,
         on_packet: Callable[[Kind, EncodedFrame], None],
         on_failed: Callable[[BaseException], None],
         encoded: Collection[Kind],
@@ -51,12 +52,16 @@ class CaptureEngine:
         on_sound: SoundTap | None = None,
         clock: Callable[[], Monotonic] = monotonic,
     ) -> None:
-        """`encoded` are the kinds that somebody wants encoded; `pictures` and `on_sound` get them as they are."""
+        """`encoded` are the kinds that somebody wants encoded; `pictures` and `on_sound` get them as they are.
+
+        `longest` is how many seconds are captured at most.
+        """
         self.stats = EngineStats()
         self.audio_encoder: AudioEncoder | None = None
         self._video, self._audio = video, audio
         self._screen, self._sound = screen, sound
         self._live = live
+        self._longest = longest
         self._on_packet, self._on_failed = on_packet, on_failed
         self._encoded, self._taps, self._on_sound = encoded, pictures, on_sound
         self._clock = clock
@@ -118,7 +123,8 @@ class CaptureEngine:
 
     def _capture_pictures(self) -> None:
         screen, video = self._screen, self._video
-        assert screen is not None and video is not None
+        assert screen is not None
+        assert video is not None
         encoder = None
         try:
             if Kind.VIDEO in self._encoded:
@@ -135,9 +141,10 @@ class CaptureEngine:
                 pictures.abort()
                 return
             pictures.begin()
-            while self._end is None or self._clock() < self._end:
+            while not self._ending.is_set() and (self._longest is None or pictures.rendered < self._longest):
                 pictures.step()
-            pictures.render_to(self._end - self._zero)
+            self._ending.wait()
+            pictures.render_to(self._seconds())
             pictures.close()
         except BaseException:
             if encoder is not None:
@@ -148,7 +155,8 @@ class CaptureEngine:
 
     def _capture_sound(self) -> None:
         sound, audio = self._sound, self._audio
-        assert sound is not None and audio is not None
+        assert sound is not None
+        assert audio is not None
         try:
             if Kind.AUDIO in self._encoded:
                 self.audio_encoder = AudioEncoder(audio)
@@ -160,15 +168,23 @@ class CaptureEngine:
             taken.begin(self._zero)
             while not self._ending.is_set():
                 taken.step(_POLL)
-            assert self._end is not None
-            end = round((self._end - self._zero) * MIX_RATE)
+                seconds = self._second()
+                taken.give(round((seconds if self._longest is None else min(seconds, self._longest)) * MIX_RATE))
+            end = round(self._seconds() * MIX_RATE)
             deadline = self._clock() + _LAST_SOUND
-            while taken.sample < end and self._clock() < deadline:
+            while taken.placed < end and self._clock() < deadline:
                 taken.step(_POLL)
             taken.finish(end)
             taken.close()
         finally:
             sound.close()
+
+    def _seconds(self) -> float:
+        """The length of the output, once it is ending."""
+        assert self._end is not None
+        assert self._zero is not None
+        seconds = max(0.0, self._end - self._zero)
+        return seconds if self._longest is None else min(seconds, self._longest)
 
     def _second(self) -> float:
         assert self._zero is not None

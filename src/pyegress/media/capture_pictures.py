@@ -30,7 +30,7 @@ _MARGIN = 0.01
 
 
 class CapturePictures:
-    """Looks, paces and hands out. One thread, the screen's, but for `request_keyframe`; times are seconds of the output."""
+    """Looks, paces and hands out. The screen's thread, but for `request_keyframe`; times are seconds of the output."""
 
     def __init__(
         self,
@@ -94,6 +94,11 @@ class CapturePictures:
             patience = min(due, max(0.0, self._looked + _STAYED * self._period - now))
         if self._screen.wait(patience) or (self._missed and patience < due):
             self._look()
+
+    @property
+    def rendered(self) -> float:
+        """Seconds of the output that are rendered."""
+        return self.tick / self._rate
 
     def render_to(self, seconds: float) -> None:
         """Each tick before the end of the output at `seconds`, at least one, with what was seen."""

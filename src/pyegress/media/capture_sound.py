@@ -38,8 +38,9 @@ class CaptureSound:
     ) -> None:
         """Without an `encoder` only the tap gets sound."""
         self.encoder = encoder
-        #: The next sample of the output.
-        self.sample = 0
+        #: The next sample of the output, and the one behind those that were placed.
+        self.sample = self.placed = 0
+        self._held: deque[NDArray[np.float32]] = deque()
         self._sound = sound
         self._tap = tap
         self._on_packet = on_packet
@@ -53,7 +54,7 @@ class CaptureSound:
         self._zero = zero
 
     def step(self, timeout: float) -> bool:
-        """Read what comes within `timeout` seconds and hand it out; whether there was something."""
+        """Read and place what comes within `timeout` seconds; whether there was something."""
         got = self._sound.read(timeout)
         if got is None:
             return False
@@ -65,8 +66,17 @@ class CaptureSound:
             self._place(block, round((self._origin() + first / _SECOND - self._zero) * _SECOND))
         return True
 
+    def give(self, end: int) -> None:
+        """Hand out what came for samples before `end`: blocks come before their time."""
+        while self._held and (count := min(end - self.sample, len(self._held[0]))) > 0:
+            block = self._held.popleft()
+            if count < len(block):
+                self._held.appendleft(block[count:])
+            self._give(block[:count])
+
     def finish(self, end: int) -> None:
-        """Silence up to sample `end` where nothing came."""
+        """Hand out what came up to sample `end`, and silence where nothing did."""
+        self.give(end)
         while self.sample < end:
             self._give(np.zeros((min(MIX_RATE, end - self.sample), 2), np.float32))
 
@@ -80,17 +90,21 @@ class CaptureSound:
         return ordered[int(len(ordered) * _BELIEVED)]
 
     def _place(self, block: NDArray[np.float32], at: int) -> None:
-        """Hand out a block that belongs to sample `at`."""
-        off = at - self.sample
-        if self.sample == 0 or abs(off) > _JUMP:
+        """Take a block that belongs to sample `at`."""
+        off = at - self.placed
+        if self.placed == 0 or abs(off) > _JUMP:
             if off < 0:
                 block = block[-off:]
             else:
-                self.finish(at)
+                self._hold(np.zeros((off, 2), np.float32))
         elif abs(off) > _TOLERANCE:
             block = _stretched(block, off)
+        self._hold(block)
+
+    def _hold(self, block: NDArray[np.float32]) -> None:
         if len(block):
-            self._give(block)
+            self._held.append(block)
+            self.placed += len(block)
 
     def _give(self, block: NDArray[np.float32]) -> None:
         if self._tap is not None:

@@ -6,6 +6,7 @@ import ctypes
 import ctypes.util
 import logging
 from functools import cache
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,8 @@ def library() -> ctypes.CDLL | None:
             lib = ctypes.CDLL(name) if name else None
             if lib is not None:
                 lib.ARGBToI420.restype = ctypes.c_int
-                lib.ARGBToI420.argtypes = [ctypes.c_void_p, ctypes.c_int] * 4 + [ctypes.c_int] * 2
+                planes: list[Any] = [ctypes.c_void_p, ctypes.c_int] * 4
+                lib.ARGBToI420.argtypes = [*planes, ctypes.c_int, ctypes.c_int]
                 return lib
         except (OSError, AttributeError) as error:
             logger.debug("%s cannot be used: %s", name, error)

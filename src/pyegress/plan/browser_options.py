@@ -55,3 +55,6 @@ class BrowserOptions:
     own: tuple[str, ...] = ()
     #: `host:port` that may be reached although it is private: the LiveKit server and the templates.
     trusted: tuple[str, ...] = ()
+
+
+DEFAULT_BROWSER = BrowserOptions()

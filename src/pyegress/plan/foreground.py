@@ -11,7 +11,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall
 from pyegress.errors import InvalidRequest
-from pyegress.plan.browser_options import BrowserOptions
+from pyegress.plan.browser_options import DEFAULT_BROWSER, BrowserOptions
 from pyegress.plan.build import plan_recording
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
@@ -57,7 +57,7 @@ class Session:
     grace: float = DEFAULT_GRACE
     reconnect_window: float = DEFAULT_RECONNECT_WINDOW
     overwrite: bool = False
-    browser: BrowserOptions = BrowserOptions()
+    browser: BrowserOptions = DEFAULT_BROWSER
 
     def __post_init__(self) -> None:
         for name, value in (("duration", self.duration), ("wait", self.wait), ("max_file_size", self.max_file_size)):
@@ -84,22 +84,20 @@ def plan_room(
     audio_mixing: str = "",
     custom_base_url: str = "",
 ) -> RecordingPlan:
-    """A RoomComposite. `audio_mixing` is a name of `AudioMixing` in any case; `custom_base_url` is a page that draws the
-    room. Raises InvalidRequest."""
+    """A RoomComposite. `audio_mixing` is a name of `AudioMixing` in any case; `custom_base_url` a page that draws it.
+
+    Raises InvalidRequest.
+    """
     mixing = named("audio_mixing", audio_mixing, AUDIO_MIXINGS) or AudioMixing.DEFAULT
     _check_kinds(encoding, audio_only=audio_only, video_only=video_only)
-    if audio_only:
-        if layout and not custom_base_url:
-            raise InvalidRequest(
-                "The option layout makes no sense: no video is recorded", field="layout", remedy="Leave it out"
-            )
-    if video_only:
-        if mixing is not AudioMixing.DEFAULT:
-            raise InvalidRequest(
-                "The option audio_mixing makes no sense: no audio is recorded",
-                field="audio_mixing",
-                remedy="Leave it out",
-            )
+    if audio_only and layout and not custom_base_url:
+        raise InvalidRequest(
+            "The option layout makes no sense: no video is recorded", field="layout", remedy="Leave it out"
+        )
+    if video_only and mixing is not AudioMixing.DEFAULT:
+        raise InvalidRequest(
+            "The option audio_mixing makes no sense: no audio is recorded", field="audio_mixing", remedy="Leave it out"
+        )
     request = pb.RoomCompositeEgressRequest(
         room_name=_room(session),
         # Named, because a grid by name makes room for a screen share.
@@ -116,9 +114,7 @@ def plan_participant(
     session: Session, encoding: EncodingArguments, *, identity: str, screen_share: bool = False
 ) -> RecordingPlan:
     """A Participant egress. Raises InvalidRequest."""
-    request = pb.ParticipantEgressRequest(
-        room_name=_room(session), identity=identity, screen_share=screen_share
-    )
+    request = pb.ParticipantEgressRequest(room_name=_room(session), identity=identity, screen_share=screen_share)
     return _planned(request, session, encoding)
 
 

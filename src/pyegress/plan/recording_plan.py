@@ -8,7 +8,7 @@ from math import gcd
 
 from pyegress.clock import Wall
 from pyegress.codecs import Kind
-from pyegress.plan.browser_options import BrowserOptions
+from pyegress.plan.browser_options import DEFAULT_BROWSER, BrowserOptions
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
@@ -167,7 +167,7 @@ class Service:
     webm_codec: VideoCodec = VideoCodec.VP8
     any_extension: bool = False
     overwrite: bool = True
-    browser: BrowserOptions = BrowserOptions()
+    browser: BrowserOptions = DEFAULT_BROWSER
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class RecordingPlan:
     waits: Waits = Waits()
     retry_count: int = 0
     overwrite: bool = True
-    browser: BrowserOptions = BrowserOptions()
+    browser: BrowserOptions = DEFAULT_BROWSER
 
     @property
     def needs_browser(self) -> bool:

@@ -43,7 +43,7 @@ def page_address(plan: RecordingPlan) -> PageAddress:
 
 
 def with_parameters(base: str, added: dict[str, str]) -> str:
-    """A URL with these parameters in its query; others of the same names are replaced, all are in alphabetical order."""
+    """A URL with these parameters in its query in the place of others of the same names, all in alphabetical order."""
     parts = urlsplit(base)
     pairs = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in added]
     query = urlencode(sorted([*pairs, *added.items()], key=lambda pair: pair[0]))

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class PageCapture:
-    """Made when the browser runs; `begin` when the recording does; `finish` once. On the event loop; none blocks long."""
+    """Made when the browser runs, `begin` when the recording does, `finish` once. On the event loop; none blocks."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class PageCapture:
             screen=screen,
             sound=sound,
             live=plan.live,
+            longest=plan.max_duration,
             on_packet=self._outputs.packet,
             on_failed=failed,
             encoded=plan.encoded,
@@ -108,10 +109,7 @@ class PageCapture:
         self._engine.begin(at)
 
     async def finish(self, end: Monotonic) -> Recorded:
-        """Capture up to `end` (not beyond the plan's longest duration) and finish every output."""
-        zero = self._engine.zero
-        if zero is not None and self._plan.max_duration is not None:
-            end = min(end, Monotonic(zero + self._plan.max_duration))
+        """Capture up to `end` and finish every output."""
         await asyncio.wrap_future(self._engine.finish(end))
         if text := too_slow(self._engine.stats):
             self._on_warning(text)

@@ -115,9 +115,7 @@ class PageSession:
     async def _open(self, plan: RecordingPlan, address: PageAddress) -> None:
         # A page is as wide as it is shown; without pictures it is as wide as usual.
         width, height = (plan.video.width, plan.video.height) if plan.video is not None else _PICTURE
-        browser = await Browser.open(
-            plan.browser, width=width, height=height, udp=may_send_udp(plan.browser, address)
-        )
+        browser = await Browser.open(plan.browser, width=width, height=height, udp=may_send_udp(plan.browser, address))
         self._browser = browser
         for text in browser.warnings:
             self._warn(text)
