@@ -17,7 +17,7 @@ SOURCES = ROOT / "src" / "pyegress"
 TESTS = ROOT / "tests"
 
 #: Modules that every room may import, and that import each other only.
-FOUNDATION = {"clock", "codecs", "errors"}
+FOUNDATION = {"clock", "codecs", "errors", "process_tree"}
 #: Rooms without I/O and without a clock.
 PURE = {"plan", "rtp", "layouts", "lifecycle"}
 #: Which rooms a room may import, besides itself and the foundation. Arrows only point upwards.
@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layouts": set(),
     "lifecycle": {"plan"},
     "room": {"rtp"},
-    "browser": set(),
+    # What a request and a configuration say of the browser.
+    "browser": {"plan"},
     "media": PURE,
     "outputs": PURE | {"media"},
     # What is kept of an egress on the disk is its request and its end.

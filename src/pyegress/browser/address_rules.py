@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Network, ip_network
 
-from pyegress.errors import InvalidRequest
 from pyegress.plan.browser_options import BrowserOptions
-
-Address = IPv4Address | IPv6Address
+from pyegress.plan.host_patterns import Address, HostPattern
 
 #: Names of clouds' metadata services, whatever they resolve to.
 METADATA_NAMES = frozenset(
@@ -29,47 +26,6 @@ NEVER = tuple(
 )
 _NAT64 = IPv6Network("64:ff9b::/96")
 _SHARED = ip_network("100.64.0.0/10")
-
-
-@dataclass(frozen=True, slots=True)
-class HostPattern:
-    """`example.com`, `*.example.com`, an address or a network, each for one port or for all (0)."""
-
-    text: str
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> HostPattern:
-        """Raises InvalidRequest."""
-        host, port = text.strip().lower(), 0
-        if host.startswith("[") and "]" in host:  # an IPv6 address with a port
-            host, _, rest = host[1:].partition("]")
-            number = rest.removeprefix(":")
-        elif host.count(":") == 1:
-            host, _, number = host.partition(":")
-        else:
-            number = ""
-        if number.isdigit() and 0 < int(number) < 65536:
-            port = int(number)
-        elif number or not host or "://" in text or ("/" in host and _network(host) is None):
-            raise InvalidRequest(
-                f"{text!r} is no host",
-                field="hosts",
-                remedy="Write example.com, *.example.com, an address or a network, each with :port or without",
-            )
-        return cls(text, host, port)
-
-    def fits_name(self, name: str, port: int) -> bool:
-        """Whether a host that was asked for by name is meant."""
-        if self.port not in (0, port):
-            return False
-        return name == self.host or (self.host.startswith("*.") and name.endswith(self.host[1:])) or self.host == "*"
-
-    def fits_address(self, address: Address, port: int) -> bool:
-        """Whether an address is meant."""
-        network = _network(self.host)
-        return self.port in (0, port) and network is not None and address in network
 
 
 class AddressRules:
@@ -132,18 +88,3 @@ def is_private(address: Address) -> bool:
 
 def _patterns(texts: Iterable[str]) -> tuple[HostPattern, ...]:
     return tuple(HostPattern.parse(text) for text in texts)
-
-
-def _network(host: str) -> IPv4Network | IPv6Network | None:
-    try:
-        return ip_network(host, strict=False)
-    except ValueError:
-        return None
-
-
-def as_address(host: str) -> Address | None:
-    """An address that is written as one; None for a name."""
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None

@@ -5,25 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pyegress.process_tree import descendants
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-def descendants(pid: int) -> list[int]:
-    """A process and everything below it, as far as it can be read."""
-    found, waiting = [], [pid]
-    while waiting:
-        current = waiting.pop()
-        found.append(current)
-        try:
-            threads = os.listdir(f"/proc/{current}/task")
-        except OSError:
-            continue
-        for thread in threads:
-            try:
-                waiting += map(int, Path(f"/proc/{current}/task/{thread}/children").read_text().split())
-            except OSError:
-                continue
-    return found
 
 
 def tree_bytes(pid: int) -> int:

@@ -12,8 +12,9 @@ import socket
 from contextlib import suppress
 from ipaddress import ip_address
 
-from pyegress.browser.address_rules import Address, AddressRules, HostPattern
+from pyegress.browser.address_rules import AddressRules
 from pyegress.plan.browser_options import BrowserOptions
+from pyegress.plan.host_patterns import Address, HostPattern
 
 logger = logging.getLogger(__name__)
 

@@ -72,6 +72,7 @@ class PageSession:
             bytes_written=capture.bytes_written if capture is not None else 0,
             waiting_for=self._waiting_for,
             seen=page.console.lines if page is not None and self._waiting_for else (),
+            of_page=True,
             end_reason=self._end_reason,
             paths=tuple(capture.paths) if capture is not None else (),
             streams=capture.streams if capture is not None else (),
