@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "browser": set(),
     "media": PURE,
     "outputs": PURE | {"media"},
-    "storage": set(),
+    # Storages are described by the plan; the spool keeps requests and what clients were told of them.
+    "storage": {"plan", "lifecycle"},
     "worker": PURE | {"room", "browser", "media", "outputs", "storage"},
     "service": {"plan", "lifecycle"},
     "api": {"plan", "service"},
