@@ -30,10 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "browser": set(),
     "media": PURE,
     "outputs": PURE | {"media"},
-    # Storages are described by the plan; the spool keeps requests and what clients were told of them.
+    # Storages are described by the plan; what is kept of an egress on the disk is its request and its end.
     "storage": {"plan", "lifecycle"},
     "worker": PURE | {"room", "browser", "media", "outputs", "storage"},
-    "service": {"plan", "lifecycle"},
+    # The supervisor finds in the spool what earlier ones left; workers do what is to be done with it.
+    "service": {"plan", "lifecycle", "storage"},
     "api": {"plan", "service"},
 }
 #: The front of the house imports everything and is imported by nobody.

@@ -57,6 +57,16 @@ def test_only_what_encodes_has_options_for_it(command: str) -> None:
     assert ("--layout" in text) == (command == "room")
 
 
+@pytest.mark.parametrize("command", ["start", "stop", "list", "update-layout", "update-stream", "watch"])
+def test_commands_of_the_service_have_examples_and_say_how_it_is_reached(command: str) -> None:
+    text = shown(command, "--help")
+    assert f"pyegress {command} " in text
+    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+        assert name in text
+    for code in ExitCode:
+        assert f"{code.value} " in text
+
+
 def test_help_names_what_can_be_chosen() -> None:
     text = shown("record", "room", "--help")
     for table in (VIDEO_CODECS, AUDIO_CODECS, QUALITIES, AUDIO_MIXINGS):

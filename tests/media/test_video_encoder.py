@@ -56,12 +56,25 @@ def test_key_frames_come_at_the_interval_and_when_asked_for(codec: VideoCodec) -
     for tick, picture in enumerate(pictures(50)):
         frames += encoder.encode(picture, tick, keyframe=tick == 20)
     frames += encoder.flush()
-    assert [number for number, frame in enumerate(frames) if frame.keyframe] == [0, 15, 20, 35]
+    assert [number for number, frame in enumerate(frames) if frame.keyframe] == [0, 15, 20, 30, 45]
     # Decoding can begin at the key frame that was asked for.
     shown, _ = decode(frames[20:])
     stamp = stamp_of(shown[0])
     assert stamp is not None
     assert stamp.number == 20
+
+
+@each_codec
+def test_key_frames_of_an_odd_interval_do_not_drift_and_film_cuts_do_not_move_them(codec: VideoCodec) -> None:
+    film = pictures(20) + noise(25, (320, 180)) + pictures(23)
+    frames = encode_pictures(VideoEncoder(video(codec, interval=0.45)), film)
+    keys = [number for number, frame in enumerate(frames) if frame.keyframe]
+    assert [key for key in keys if key in (0, 14, 27, 40, 54, 68)] == [0, 14, 27, 40, 54]
+    if codec is VideoCodec.H264:
+        assert keys == [0, 14, 27, 40, 54]
+    for key in keys:  # nothing behind refers to what was before
+        shown, _ = decode(frames[key : key + 3])
+        assert len(shown) == 3
 
 
 @pytest.mark.parametrize("profile", list(H264Profile), ids=lambda profile: profile.value)
@@ -116,8 +129,7 @@ def test_delay_is_short_and_shortest_when_watched_live() -> None:
         delays[live] = encoder.delay
         encoder.flush()
         assert encoder.delay == 0
-    assert delays[False] <= 6
-    assert delays[True] <= 1
+    assert delays == {False: 5, True: 0}
 
 
 def test_scene_cuts_make_key_frames_only_where_they_may() -> None:

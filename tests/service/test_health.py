@@ -11,7 +11,8 @@ from livekit.protocol import egress as pb
 
 from pyegress.errors import Code, EgressError, InvalidRequest
 from pyegress.lifecycle.egress import EgressStatus, status_of
-from pyegress.service.config import CostSection, LoggingSection, ServiceConfig
+from pyegress.service.config import ServiceConfig
+from pyegress.service.config_sections import CostSection, LoggingSection
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.health import OperationsServer
 from pyegress.service.supervisor import Supervisor

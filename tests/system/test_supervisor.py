@@ -20,8 +20,9 @@ from pyegress.clock import monotonic
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.room.events import Source
-from pyegress.service.config import LimitsSection, ServiceConfig
+from pyegress.service.config import ServiceConfig
 from pyegress.service.config_reader import Seconds
+from pyegress.service.config_sections import LimitsSection
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.supervisor import Supervisor
 from tests.support.analysis import file_facts, read_pictures

@@ -14,6 +14,7 @@ from pyegress.service.config import ServiceConfig, check_server, load_config
 from pyegress.service.health import OperationsServer
 from pyegress.service.logs import configure_logging
 from pyegress.service.supervisor import Supervisor
+from pyegress.service.template_app import TemplateServer
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,10 @@ async def serve(config: ServiceConfig, *, opened: asyncio.Event | None = None) -
         )
         stack.push_async_callback(operations.aclose)
         await operations.open()
+        if config.serves_templates:
+            templates = TemplateServer(config.template_port)
+            stack.push_async_callback(templates.aclose)
+            await templates.open()
         doors = doors_of(config, supervisor)
         for door in doors:
             # Also one that was half opened.

@@ -12,7 +12,8 @@ from av.video.frame import PictureType
 from pyegress.clock import Monotonic
 from pyegress.codecs import Codec
 from pyegress.errors import Code, EgressError, Fault
-from pyegress.media.encoder_settings import DEFAULT_GOP, ENCODERS, NVENC, RATE_BUFFER, Rate, options_for
+from pyegress.media.encoder_settings import DEFAULT_GOP, ENCODERS, NVENC, options_for
+from pyegress.media.rhythm import Rhythm
 from pyegress.plan.encodings import Quality, VideoCodec, VideoEncoding
 from pyegress.rtp.av1_headers import ObuType, split_obus
 from pyegress.rtp.codec_config import START_CODE, split_annexb
@@ -31,8 +32,7 @@ class VideoEncoder:
     """Encodes one picture per tick of `encoding.framerate`. Frames are yuv420p of the encoding's size, BT.709 limited.
 
     `threads` 0 leaves their number to the size of the pictures and the cores of this process. `low_latency` gives every
-    frame at once; without it they come out later, see `delay`. `buffer_seconds` is how long the rate control may be off
-    its bit rate: the length of segments where there are some. `hardware` encodes H.264 on an NVIDIA card.
+    frame at once; without it they come out later, see `delay`. `hardware` encodes H.264 on an NVIDIA card.
     """
 
     def __init__(
@@ -43,7 +43,6 @@ class VideoEncoder:
         threads: int = 0,
         hardware: bool = False,
         low_latency: bool = False,
-        buffer_seconds: float = RATE_BUFFER,
     ) -> None:
         """Open the encoder. Raises EgressError when it refuses the encoding, or when there is no such hardware."""
         self.encoding = encoding
@@ -53,12 +52,13 @@ class VideoEncoder:
         # SVT-AV1 puts its settings on stderr otherwise.
         os.environ.setdefault("SVT_LOG", "1")
         threads = threads or _threads(encoding, quality)
-        gop = round(encoding.key_frame_interval * encoding.framerate) or DEFAULT_GOP
-        rate = Rate(buffer_seconds, gop)
+        interval = encoding.key_frame_interval
+        self._rhythm = Rhythm(interval, encoding.framerate) if interval else None
+        gop = self._rhythm.longest if self._rhythm is not None else DEFAULT_GOP
         self._context = _open(
             encoding,
             threads,
-            options_for(encoding, quality, rate=rate, threads=threads, low_latency=low_latency, hardware=hardware),
+            options_for(encoding, quality, gop=gop, threads=threads, low_latency=low_latency, hardware=hardware),
             hardware=hardware,
         )
         self._taken = self._given = 0
@@ -68,14 +68,19 @@ class VideoEncoder:
         """Frames that are inside the encoder now."""
         return self._taken - self._given
 
+    def due(self, tick: int) -> bool:
+        """Whether `tick` is one of a key frame by the encoding's interval."""
+        return self._rhythm is not None and self._rhythm.falls_on(tick)
+
     def encode(self, frame: av.VideoFrame, tick: int, *, keyframe: bool = False) -> list[EncodedFrame]:
         """Encode the picture of tick `tick` (above the last one); give what is ready. The picture is copied.
 
-        `keyframe` makes decoding, and a segment, able to begin here.
+        Key frames are where they are due, and where `keyframe` asks for one more: decoding, and a segment, can begin
+        there, and nothing behind refers to what was before.
         """
         frame.pts = tick
         frame.time_base = self._time_base
-        frame.pict_type = PictureType.I if keyframe else PictureType.NONE
+        frame.pict_type = PictureType.I if keyframe or self.due(tick) else PictureType.NONE
         frame.colorspace = frame.color_primaries = frame.color_trc = _BT709
         frame.color_range = _LIMITED
         self._taken += 1

@@ -168,16 +168,20 @@ def _encoded(
         webm_codec=service.webm_codec,
     )
     streams = isinstance(stream, StreamOutput)
+    if segments and streams and wish.key_frame_interval:
+        segments = _cut_with_stream(segments, wish.key_frame_interval)
     video = audio = None
     if chosen.video:
         video = video_encoding(
-            chosen.video, wish, rtmp_or_srt=streams, rtmp=Live.RTMP in live, segments=segments is not None
+            chosen.video,
+            wish,
+            rtmp_or_srt=streams,
+            rtmp=Live.RTMP in live,
+            segments=segments.duration if segments else 0.0,
         )
     if chosen.audio:
         audio = audio_encoding(chosen.audio, wish, live=Live.WEBSOCKET in live)
         check_sample_rate(audio)
-    if segments and streams and wish.key_frame_interval:
-        segments = _cut_with_stream(segments, wish.key_frame_interval)
     planned = None
     if file and chosen.container:
         path = file_name(file.path, chosen.container, any_extension=service.any_extension)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from math import gcd
 
 from pyegress.clock import Wall
+from pyegress.codecs import Kind
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
@@ -225,6 +227,24 @@ class RecordingPlan:
     def live(self) -> bool:
         """Whether somebody watches or listens meanwhile."""
         return any(isinstance(output, StreamOutput | WebsocketOutput) for output in self.outputs)
+
+    @property
+    def encoded(self) -> frozenset[Kind]:
+        """What some output wants encoded: images are made of the pictures, WebSockets get the sound as it is."""
+        if not any(isinstance(output, FileOutput | SegmentOutput | StreamOutput) for output in self.outputs):
+            return frozenset()
+        both = ((Kind.VIDEO, self.video), (Kind.AUDIO, self.audio))
+        return frozenset(kind for kind, encoding in both if encoding is not None)
+
+    @property
+    def image_interval(self) -> int:
+        """Seconds of which the intervals of all images are multiples; 0 without images."""
+        return gcd(*(output.interval for output in self.outputs if isinstance(output, ImageOutput)))
+
+    @property
+    def raw_sound(self) -> bool:
+        """Whether an output wants sound as it is mixed."""
+        return any(isinstance(output, WebsocketOutput) for output in self.outputs)
 
     @property
     def manifest(self) -> bool:

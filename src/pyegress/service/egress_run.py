@@ -68,6 +68,18 @@ class EgressRun:
         """The process of its worker, once it has one."""
         return self._worker.pid if self._worker is not None else None
 
+    def snapshot(self) -> pb.EgressInfo:
+        """The info with what is known at this moment: the size and length of a file that is being written."""
+        shown = pb.EgressInfo()
+        shown.CopyFrom(self.info)
+        standing = self._standing
+        if standing is not None and len(shown.file_results) == 1 and not self.status.final:
+            (file,) = shown.file_results
+            if not (shown.stream_results or shown.segment_results or shown.image_results):
+                file.size = max(file.size, standing.bytes_written)
+            file.duration = max(file.duration, round(standing.elapsed * 1e9))
+        return shown
+
     async def run(self, pool: WorkerPool) -> None:
         """Record to the end. Errors do not raise: they are in the info."""
         try:

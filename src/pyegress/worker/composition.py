@@ -15,6 +15,7 @@ from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
+from pyegress.media.taps import PictureTap
 from pyegress.outputs.encoded_streams import audio_stream, video_stream
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
@@ -108,9 +109,8 @@ class Composition:
         """Room tokens are known: outputs can be named, and encoders made ready."""
         self._plan = named_files(self._plan, room_name, room_sid, self._delivery)
         loop = asyncio.get_running_loop()
-        kinds = ((Kind.VIDEO, self._plan.video), (Kind.AUDIO, self._plan.audio))
         source = Source(
-            kinds=frozenset(kind for kind, encoding in kinds if encoding is not None),
+            kinds=self._plan.encoded,
             spec_for=self._spec,
             started_at=lambda: self.started_at,
             describe=self._describe,
@@ -135,6 +135,9 @@ class Composition:
             live=self._plan.live,
             on_packet=outputs.packet,
             on_failed=failed,
+            encoded=self._plan.encoded,
+            pictures=[PictureTap(every, outputs.picture)] if (every := self._plan.image_interval) else [],
+            on_sound=outputs.sound if self._plan.raw_sound else None,
         )
 
     def feed(self, participant: Participant, track: TrackPublication) -> Feed:
@@ -215,7 +218,8 @@ class Composition:
             self._engine.post(message)
 
     def _request_keyframe(self) -> None:
-        """The engine makes key frames by its own interval."""
+        if self._engine is not None:
+            self._engine.request_keyframe()
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
         """The stream that an encoder's first packet begins."""
