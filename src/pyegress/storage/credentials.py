@@ -143,7 +143,7 @@ def _credential(storage: S3Storage, text: str) -> S3Credential:
         return {
             "access_key_id": values["AccessKeyId"],
             "secret_access_key": values["SecretAccessKey"],
-            "token": values["SessionToken"],
+            "token": values["SessionToken"] or None,
             "expires_at": expires - _EARLY,
         }
     except (ElementTree.ParseError, KeyError, ValueError):
