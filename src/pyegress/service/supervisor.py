@@ -8,6 +8,7 @@ import secrets
 import string
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +23,8 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Start
+from pyegress.plan.recording_plan import RecordingPlan, Service, Start
+from pyegress.plan.written_names import written_names
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
@@ -30,6 +32,7 @@ from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.offered import check_offered
+from pyegress.service.own_ports import listening_ports
 from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
@@ -59,8 +62,16 @@ def new_node_id() -> str:
 class Supervisor:
     """An `EgressService`. Used as `async with`: leaving it ends what runs, in order."""
 
-    def __init__(self, config: ServiceConfig, *, node_id: str = "") -> None:
+    def __init__(
+        self,
+        config: ServiceConfig,
+        *,
+        node_id: str = "",
+        browser_missing: Callable[[], EgressError | None] = lambda: None,
+    ) -> None:
+        """`browser_missing` says why pages cannot be recorded here."""
         self.config = config
+        self._browser_missing = browser_missing
         self.node_id = node_id or new_node_id()
         self.draining = False
         #: How egresses ended: (type, result) -> count, for metrics.
@@ -133,7 +144,7 @@ class Supervisor:
             request=start.request.SerializeToString(),
             info=info.SerializeToString(),
             at=at,
-            service=self._service,
+            service=self._protected(plan),
             directory=self.config.local_directory,
             spool=self.spool.path_of(start.egress_id),
             room_id=start.room_id,
@@ -269,14 +280,23 @@ class Supervisor:
         check_offered(plan)
         return plan
 
+    def _protected(self, plan: RecordingPlan) -> Service:
+        """What the worker is told; a page must not reach what belongs to us."""
+        if not plan.needs_browser:
+            return self._service
+        kept = {self.config.template_port} if self.config.serves_templates else set()
+        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
+        browser = self._service.browser
+        return replace(self._service, browser=replace(browser, own=(*browser.own, *ours)))
+
     def _check_free(self, plan: RecordingPlan) -> None:
         """Two recordings into one file would leave none."""
         running = [run for run in self._runs.values() if not run.status.final]
-        taken = {name: run.info.egress_id for run in running for name in _fixed_names(run.plan)}
-        for name in _fixed_names(plan):
+        taken = {name: run.info.egress_id for run in running for name in written_names(run.plan.outputs)}
+        for name in written_names(plan.outputs):
             if name in taken:
                 raise InvalidRequest(
-                    f"Egress {taken[name]} is writing {name!r}",
+                    f"Egress {taken[name]} is writing {name.partition(':')[2]!r}",
                     field="filepath",
                     code=Code.ALREADY_EXISTS,
                     remedy="Choose another name, for instance with {time} in it, or stop that egress before",
@@ -286,6 +306,8 @@ class Supervisor:
         return cost_of(plan, self.config.cpu_cost, self.watch.machine.cores)
 
     def _refusal(self, plan: RecordingPlan, cost: float) -> EgressError | None:
+        if plan.needs_browser and (missing := self._browser_missing()) is not None:
+            return missing
         return self.disk.refusal or self.watch.refusal(cost, memory_of(plan, self.config.cpu_cost))
 
     def _cannot(self, egress_id: str, what: str) -> EgressError:
@@ -308,7 +330,7 @@ class Supervisor:
         except OSError as error:
             logger.error("egress %s: how it ended is not noted in the spool: %s", egress_id, error.strerror)
         finally:
-            self.results[run.plan.type.value, _result(run)] += 1
+            self.results[run.plan.type.value, run.result] += 1
             self._ended[egress_id] = monotonic(), run.info
             del self._runs[egress_id], self._tasks[egress_id]
             self.watch.loads.pop(egress_id, None)
@@ -361,25 +383,3 @@ def _copy(info: pb.EgressInfo) -> pb.EgressInfo:
     copied = pb.EgressInfo()
     copied.CopyFrom(info)
     return copied
-
-
-def _fixed_names(plan: RecordingPlan) -> set[str]:
-    """The files of a plan whose names are known before it is recorded."""
-    return {output.path for output in plan.outputs if isinstance(output, FileOutput) and "{" not in output.path}
-
-
-def _result(run: EgressRun) -> str:
-    """The label of `livekit_egress_handler_results_total`."""
-    if run.killed is not None:
-        return "killed_oom"
-    if run.status is EgressStatus.FAILED:
-        return "process_error"
-    if run.status is EgressStatus.ABORTED:
-        return "aborted"
-    match run.stop_reason:
-        case EndReason.CPU_EXHAUSTED:
-            return "stopped_cpu"
-        case EndReason.PROCESS_KILLED:
-            return "killed_shutdown"
-        case _:
-            return "completed"

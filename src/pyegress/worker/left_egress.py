@@ -142,8 +142,12 @@ class LeftEgress:
         try:
             if item.key.storage >= len(self._storages):
                 raise EgressError(f"The storage of {item.key.name} is not configured any more", field="storage")
-            placed = self._delivery.place(item.key.name, self._storages[item.key.storage])
-            if placed.absolute() != path.absolute():
+            placed = self._delivery.place(item.key.name, self._storages[item.key.storage]).absolute()
+            if placed != path.absolute() and placed.is_relative_to(self._spooled.folder.path.absolute()):
+                # The same storages in another order.
+                await asyncio.to_thread(_moved, path, placed)
+                path = placed
+            if placed != path.absolute():
                 raise EgressError(
                     f"The storage of {item.key.name} was another one when it was recorded",
                     field="storage",
@@ -214,6 +218,11 @@ class LeftEgress:
 def _same(name: str, planned: str) -> bool:
     """Whether a name is the planned one, whose tokens of the room may not be filled in."""
     return name == planned or ("{" in planned and os.path.splitext(name)[1] == os.path.splitext(planned)[1])
+
+
+def _moved(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
 
 
 def _as_it_is(path: Path) -> LeftFile | None:

@@ -25,6 +25,9 @@ from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import (
     LINE_LIMIT,
+    Describe,
+    Described,
+    Description,
     Ended,
     Finish,
     FromWorker,
@@ -39,9 +42,11 @@ from pyegress.lifecycle.worker_messages import (
     UpdateStreams,
     to_worker,
 )
+from pyegress.stacks import tasks_text
 from pyegress.storage.journal_entries import SpoolState
 from pyegress.storage.spool import SpoolFolder
 from pyegress.worker.assignment import Assignment, assign, finish_launch
+from pyegress.worker.pipeline import pipeline_text
 from pyegress.worker.progress import Progress
 from pyegress.worker.spooled import Spooled
 
@@ -210,10 +215,20 @@ class WorkerProcess:
                     self.stop(reason)
                 case UpdateStreams(number=number):
                     self.say(StreamsUpdated(number, NO_STREAMS))
+                case Describe(number=number, what=what):
+                    self.say(Described(number, self._describe(what)))
                 case Received():
                     self._received.set()
                 case _:
                     pass
+
+    def _describe(self, what: Description) -> str:
+        if what is Description.TASKS:
+            return tasks_text()
+        if self._assignment is None:
+            return "nothing is recorded\n"
+        session = self._assignment.session
+        return pipeline_text(session.progress(), session)
 
     async def _was_received(self) -> bool:
         waiting = [asyncio.create_task(event.wait()) for event in (self._received, self._alone)]

@@ -21,6 +21,7 @@ from pyegress.outputs.left_file import checksum_of
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.redact import redacted
 from pyegress.plan.storage import Storage
+from pyegress.plan.written_names import written_name
 from pyegress.storage.journal import Journal
 from pyegress.storage.journal_entries import (
     Attempted,
@@ -38,6 +39,7 @@ from pyegress.storage.journal_entries import (
     Told,
     Withdrawn,
 )
+from pyegress.storage.name_claims import NameClaims
 from pyegress.storage.objects import ObjectKind
 from pyegress.storage.spool import SpoolFolder
 from pyegress.worker import delivery as seam
@@ -45,6 +47,9 @@ from pyegress.worker.delivery import Delivery
 from pyegress.worker.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+#: Objects of which an output has many.
+_MANY = (".ts", ".m4s", ".jpeg", ".jpg", ".json")
 
 
 class Spooled:
@@ -58,6 +63,7 @@ class Spooled:
         self._state: SpoolState | None = None
         self._begun = False
         self._failed = False
+        self._claims = NameClaims(folder)
 
     async def __aenter__(self) -> Self:
         """Raises EgressError when another process works on the folder, or when there is none."""
@@ -113,6 +119,13 @@ class Spooled:
         """`inner`, whose objects are in the journal; those of `record` are there already."""
         return Journalled(self, inner, storages_of(plan), record or Record())
 
+    def claim_name(self, name: str) -> None:
+        """Keep others from writing a name. Raises OutputFailed when another egress has it."""
+        try:
+            self._claims.take(name)
+        except OSError as error:
+            logger.error("the name %s is not claimed: %s", name, error.strerror)
+
     async def settle(self, outcome: Outcome) -> Outcome:
         """Enter the last state that is true, and say what is not delivered: as pending if it may yet be."""
         record = await self.record()
@@ -125,6 +138,7 @@ class Spooled:
         if not waiting:
             self.move(SpoolState.DONE)
             await self.flush()
+            await asyncio.to_thread(self._claims.release)
             return outcome
         reasons = tuple(dict.fromkeys(item.reason for item in waiting if item.reason))
         retryable = all(item.retryable for item in waiting)
@@ -168,6 +182,9 @@ class Journalled:
         self._tasks: set[asyncio.Future[seam.Delivered]] = set()
 
     def place(self, name: str, storage: Storage) -> Path:
+        # Segments and images belong to their playlist and their prefix.
+        if "{" not in name and not name.endswith(_MANY):
+            self._spooled.claim_name(written_name(name, storage))
         path = self._inner.place(name, storage).absolute()
         key = ObjectKey(self._storages.index(storage), name)
         if self._keys.get(path) != key:
@@ -177,9 +194,9 @@ class Journalled:
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[seam.Delivered]:
         path = path.absolute()
-        # At once: whatever is delivered again is delivered in order.
-        delivered = self._inner.deliver(path, kind)
-        task = asyncio.ensure_future(self._deliver(path, kind, delivered))
+        # Playlists at once: they are delivered again and again, in order. What is delivered once may be gone then.
+        delivering = self._inner.deliver(path, kind) if kind is ObjectKind.PLAYLIST else None
+        task = asyncio.ensure_future(self._deliver(path, kind, delivering))
         self._tasks.add(task)
         task.add_done_callback(self._over)
         return task
@@ -195,15 +212,15 @@ class Journalled:
             task.exception()  # whoever wanted to know it has it
 
     async def _deliver(
-        self, path: Path, kind: ObjectKind, delivering: asyncio.Future[seam.Delivered]
+        self, path: Path, kind: ObjectKind, delivering: asyncio.Future[seam.Delivered] | None
     ) -> seam.Delivered:
         key = self._keys.get(path)
         if key is None:
-            return await delivering
+            return await (delivering or self._inner.deliver(path, kind))
         size, checksum = await asyncio.to_thread(_facts, path)
         self._spooled.append(Finished(wall(), key, kind, size, checksum))
         try:
-            delivered = await delivering
+            delivered = await (delivering or self._inner.deliver(path, kind))
         except EgressError as error:
             self._spooled.append(Refused(wall(), key, error.message, error.retryable))
             raise
