@@ -1,8 +1,8 @@
 """Names that egresses of this machine are writing: each is claimed by one egress until it has ended.
 
-A claim is a file in a hidden folder of the spool, named by the hash of what is claimed, with the id of the egress in it.
-It holds as long as that egress has a folder in the spool that is not done: also for what a crash left and what is
-delivered later. Egresses of other machines are not known here: see `overwrite`.
+A claim is a file in a hidden folder of the spool, named by the hash of what is claimed, with the egress in it. It holds
+as long as that egress has a folder in the spool that is not done: also for what a crash left and what is delivered
+later. Egresses of other machines are not known here: see `overwrite`.
 """
 
 from __future__ import annotations
