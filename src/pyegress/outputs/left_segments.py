@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import posixpath
-import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 from pyegress.outputs.disk import disk_failure, temporary_beside, write_all
 from pyegress.outputs.fragment_reader import NotARecording, children, track_runs
+from pyegress.outputs.hls.playlist import relative_uri
 from pyegress.outputs.left_file import LeftFile, checksum_of
 
 _TS_PACKET = 188
@@ -87,7 +85,7 @@ def end_playlist(text: str, name: str, segments: Sequence[ListedSegment], header
     """The ended playlist; "" without any segment. Pure."""
     lines = [line for line in text.splitlines() if line and not line.startswith(_PARTS) and line != _ENDED]
     listed = [index for index, line in enumerate(lines) if not line.startswith("#")]
-    uris = [_uri(segment.name, name) for segment in segments]
+    uris = [relative_uri(segment.name, name) for segment in segments]
     if not listed and not uris:
         return ""
     # Tags behind the last segment were for one that was not complete.
@@ -96,7 +94,7 @@ def end_playlist(text: str, name: str, segments: Sequence[ListedSegment], header
         version = 6 if header else 3
         lines = ["#EXTM3U", f"#EXT-X-VERSION:{version}", f"{_TARGET}1", "#EXT-X-PLAYLIST-TYPE:EVENT"]
         lines += ["#EXT-X-MEDIA-SEQUENCE:0", "#EXT-X-INDEPENDENT-SEGMENTS"]
-        lines += [f'{_MAP}URI="{_uri(header, name)}"'] if header else []
+        lines += [f'{_MAP}URI="{relative_uri(header, name)}"'] if header else []
     known = [uris.index(lines[index]) for index in listed if lines[index] in uris]
     at = _end_date(lines)
     for segment, uri in list(zip(segments, uris, strict=True))[max(known, default=-1) + 1 :]:
@@ -126,11 +124,6 @@ def _end_date(lines: Sequence[str]) -> datetime | None:
         return None
     began = datetime.fromisoformat(dates[-1][len(_DATE) :].replace("Z", "+00:00")).astimezone(UTC)
     return began + timedelta(seconds=float(lengths[-1][len(_EXTINF) :].split(",")[0]))
-
-
-def _uri(name: str, playlist: str) -> str:
-    uri = quote(posixpath.relpath(name, posixpath.dirname(playlist) or "."))
-    return "./" + uri if re.match(r"[^/]*:", uri) else uri
 
 
 def _transport_stream(data: bytes) -> tuple[int, float]:

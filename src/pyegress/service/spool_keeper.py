@@ -83,6 +83,7 @@ class SpoolKeeper:
         self._runs = runs
         self._kept: dict[str, Kept] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._resuming: set[str] = set()
         self._swept = Wall(0.0)
         self.paused = False
 
@@ -161,8 +162,14 @@ class SpoolKeeper:
                 known.info = kept.info
         gone = [egress_id for egress_id in self._kept if egress_id not in found]
         for egress_id in gone:
-            if not self._kept[egress_id].folder.path.exists():
-                del self._kept[egress_id]
+            kept = self._kept[egress_id]
+            if kept.folder.path.exists() or egress_id in self._tasks:
+                continue
+            del self._kept[egress_id]
+            if not status_of(kept.info).final:
+                dropped = Failure(Code.FAILED_PRECONDITION, "What was recorded was dropped from the spool")
+                for info in conclude(kept.info, Outcome(EndReason.FAILURE, error=dropped), wall()):
+                    self._tell(kept, info)
 
     def _read(self, folder: SpoolFolder, known: Kept | None) -> Kept | None:
         try:
@@ -204,7 +211,8 @@ class SpoolKeeper:
             self._publish(kept.info)
         elif told and self._settled(egress_id):
             self._begin(egress_id, asyncio.to_thread(_append, kept.folder, Acknowledged(wall())))
-        elif kept.decision.step is Step.RESUME and not self.paused and len(self._tasks) < AT_ONCE:
+        elif kept.decision.step is Step.RESUME and not self.paused and len(self._resuming) < AT_ONCE:
+            self._resuming.add(egress_id)
             self._begin(egress_id, self._resume(egress_id, kept))
         elif kept.decision.step is Step.REMOVE:
             self._begin(egress_id, self._remove(egress_id, kept.folder))
@@ -222,6 +230,7 @@ class SpoolKeeper:
                 logger.exception("the spool failed on egress %s", egress_id)
             finally:
                 del self._tasks[egress_id]
+                self._resuming.discard(egress_id)
 
         self._tasks[egress_id] = asyncio.create_task(run(), name=f"spool {egress_id}")
 

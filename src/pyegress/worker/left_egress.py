@@ -15,7 +15,7 @@ from pyegress.lifecycle.outcome import Failure, FileOutcome, ImagesOutcome, Outc
 from pyegress.outputs.left_file import LeftFile, checksum_of, finish_left
 from pyegress.outputs.left_segments import ListedSegment, finish_playlist, finish_segment
 from pyegress.plan.recording_plan import ImageOutput, RecordingPlan, SegmentOutput
-from pyegress.storage.journal_entries import Finished, Record, Refused, SpooledObject, SpoolState, Withdrawn
+from pyegress.storage.journal_entries import Finished, Planned, Record, Refused, SpooledObject, SpoolState, Withdrawn
 from pyegress.storage.objects import ObjectKind
 from pyegress.worker.delivery import Delivered, Delivery
 from pyegress.worker.spooled import Spooled, end_reason, named_kind, storages_of
@@ -147,6 +147,8 @@ class LeftEgress:
                 # The same storages in another order.
                 await asyncio.to_thread(_moved, path, placed)
                 path = placed
+                facts = Finished(wall(), item.key, item.kind, item.size or 0, item.checksum, item.duration)
+                self._spooled.append(Planned(wall(), item.key, self._spooled.folder.spelled(path)), facts)
             if placed != path.absolute():
                 raise EgressError(
                     f"The storage of {item.key.name} was another one when it was recorded",

@@ -179,6 +179,7 @@ class Journalled:
         self._storages = storages
         folder = spooled.folder
         self._keys: dict[Path, ObjectKey] = {folder.path_of(item): item.key for item in record.objects.values()}
+        self._left = frozenset(record.objects)
         self._tasks: set[asyncio.Future[seam.Delivered]] = set()
 
     def place(self, name: str, storage: Storage) -> Path:
@@ -189,7 +190,9 @@ class Journalled:
         key = ObjectKey(self._storages.index(storage), name)
         if self._keys.get(path) != key:
             self._keys[path] = key
-            self._spooled.append(Planned(wall(), key, self._spooled.folder.spelled(path)))
+            # What was left lies where the journal says, wherever it would go today.
+            if key not in self._left:
+                self._spooled.append(Planned(wall(), key, self._spooled.folder.spelled(path)))
         return path
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[seam.Delivered]:
