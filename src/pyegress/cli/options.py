@@ -17,6 +17,7 @@ from pyegress.plan.copy_plan import DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT
 from pyegress.plan.encoding_arguments import (
     AUDIO_CODECS,
     COPY,
+    HARDWARE,
     PRESET_NAMES,
     QUALITIES,
     VIDEO_CODECS,
@@ -139,6 +140,14 @@ class Encoded(Common):
         str,
         typer.Option(
             help=f"{_one_of(QUALITIES)}: CPU against picture. [default: standard]",
+            show_default=False,
+            rich_help_panel=_ENCODING,
+        ),
+    ] = ""
+    hardware: Annotated[
+        str,
+        typer.Option(
+            help=f"{_one_of(HARDWARE)}: what encodes H.264. [default: none]",
             show_default=False,
             rich_help_panel=_ENCODING,
         ),

@@ -44,7 +44,11 @@ async def serve(config: ServiceConfig, *, opened: asyncio.Event | None = None) -
         signals = Signals(supervisor)
         stack.callback(signals.aclose)
         operations = OperationsServer(
-            supervisor, health_port=config.health_port, prometheus_port=config.prometheus_port
+            supervisor,
+            health_port=config.health_port,
+            prometheus_port=config.prometheus_port,
+            debug_port=config.debug_port,
+            debug_host=config.debug_host,
         )
         stack.push_async_callback(operations.aclose)
         await operations.open()

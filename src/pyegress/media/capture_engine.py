@@ -129,7 +129,7 @@ class CaptureEngine:
         try:
             if Kind.VIDEO in self._encoded:
                 encoder = EncoderThread(
-                    VideoEncoder(video, quality=video.quality, low_latency=self._live),
+                    VideoEncoder(video, low_latency=self._live),
                     on_frame=lambda frame: self._on_packet(Kind.VIDEO, frame),
                 )
             pictures = CapturePictures(

@@ -10,6 +10,8 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from pyegress.errors import InvalidRequest
+from pyegress.plan.encoding_arguments import HARDWARE, QUALITIES
+from pyegress.plan.encodings import EncodingWish
 from pyegress.plan.recording_plan import Service
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
 from pyegress.service.browser_config import BrowserSection
@@ -77,6 +79,9 @@ class ServiceConfig:
     cpu_cost: Annotated[CostSection, About("What an egress is reckoned with.")] = field(default_factory=CostSection)
     logging: Annotated[LoggingSection, About("The log, on standard error.")] = field(default_factory=LoggingSection)
     state_directory: Annotated[str, About('What must survive a restart; "" is ~/.local/state/pyegress.')] = ""
+    quality: Annotated[str, About("What an encoder spends on its picture: economy, standard or high.")] = "standard"
+    hardware: Annotated[str, About("What encodes H.264: none, nvenc, or auto (nvenc where there is one).")] = "none"
+    video_encoder_threads: Annotated[int, About("0 leaves their number to the size of the pictures.")] = 0
     spare_workers: Annotated[int, About("Workers that wait, loaded, for the next egress.")] = 1
     kill_grace: Annotated[Seconds, About("For recordings that are ended by a second signal.")] = _KILL_GRACE
     drain_timeout: Annotated[Seconds, About("How long a drain may take; 0s is without limit.")] = UNLIMITED
@@ -97,7 +102,6 @@ class ServiceConfig:
     pulse_sink_reap_grace_sec: Annotated[int, unused("no sound server is shared")] = 30
     latency: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
     latency_overrides: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
-    video_encoder_threads: Annotated[int, unused("the encoders choose")] = 0
     enable_one_shot_sender_report_sync: Annotated[bool, _NO_TUNING] = False
     enable_sync_engine: Annotated[bool, _NO_TUNING] = False
     audio_tempo_controller: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
@@ -138,6 +142,11 @@ class ServiceConfig:
                 s3_retries=s3.retries if s3 else Retries(),
             ),
             limits=self.session_limits.limits,
+            encoding=EncodingWish(
+                quality=QUALITIES[self.quality],
+                hardware=HARDWARE[self.hardware],
+                threads=self.video_encoder_threads or None,
+            ),
             browser=self.browser.options(
                 flags=self.chrome_flags, insecure=self.insecure, redis=self.redis, trusted=self._trusted
             ),
@@ -281,7 +290,10 @@ def _contradictions(config: ServiceConfig) -> Iterator[InvalidRequest]:
         yield bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")
     if cost.memory_source not in ("proc_rss", "cgroup"):
         yield bad_config("cpu_cost.memory_source", "is no source of figures", "Use proc_rss or cgroup")
-    for key in ("spare_workers", "io_workers"):
+    for key, table in (("quality", QUALITIES), ("hardware", HARDWARE)):
+        if getattr(config, key) not in table:
+            yield bad_config(key, "is no name that is known", f"Use one of {', '.join(table)}")
+    for key in ("spare_workers", "io_workers", "video_encoder_threads"):
         if getattr(config, key) < 0:
             yield bad_config(key, "must not be negative", "Use 0 or more")
     for key in ("storage", "backup", "backup_storage"):

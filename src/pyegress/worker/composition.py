@@ -15,7 +15,9 @@ from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
+from pyegress.media.steps import Step
 from pyegress.media.taps import PictureTap
+from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.recording_plan import RecordingPlan
@@ -90,6 +92,11 @@ class Composition:
     def streams(self) -> tuple[StreamOutcome, ...]:
         return self._outputs.streams if self._outputs is not None else ()
 
+    def steps(self) -> list[Step]:
+        """From the decoders to the outputs."""
+        engine, outputs = self._engine, self._outputs
+        return [*(engine.steps() if engine is not None else ()), *(outputs.steps() if outputs is not None else ())]
+
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media."""
         return 0.0 if self._begun is None else max(0.0, now - self._begun)
@@ -102,8 +109,10 @@ class Composition:
     # -- what happens -----------------------------------------------------------------------------------------------
 
     def check_output(self) -> None:
-        """Find out before joining what would fail later: no folder, no permission, a name that is taken."""
+        """Find out before joining what would fail later: no folder, no permission, a name that is taken, no card."""
         check_files(self._plan, self._delivery)
+        if Kind.VIDEO in self._plan.encoded:
+            check_hardware(self._plan.video)
 
     def joined(self, room_name: str, room_sid: str) -> None:
         """Room tokens are known: outputs can be named, and encoders made ready."""

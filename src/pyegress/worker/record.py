@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pyegress.plan.foreground import Session
     from pyegress.plan.recording_plan import RecordingPlan
     from pyegress.worker.egress_session import EgressSession
+    from pyegress.worker.output_arguments import OutputPath, OutputPaths
 
 
 class EncodingOptions(TypedDict, total=False):
@@ -50,6 +51,7 @@ class EncodingOptions(TypedDict, total=False):
     audio_codec: str
     key_frame_interval: float
     quality: str
+    hardware: str
 
 
 class Recording:
@@ -130,7 +132,7 @@ class Recording:
 def record_track(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPath,
     track_id: str = "",
     identity: str = "",
     source: str = "",
@@ -161,7 +163,7 @@ def record_participant(
     *,
     room: str,
     identity: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     screen_share: bool = False,
     url: str = "",
     api_key: str = "",
@@ -202,7 +204,7 @@ def record_participant(
 def record_track_composite(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     audio_track_id: str = "",
     video_track_id: str = "",
     url: str = "",
@@ -237,7 +239,7 @@ def record_track_composite(
 def record_tracks(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPath,
     url: str = "",
     api_key: str = "",
     api_secret: str = "",
@@ -259,7 +261,7 @@ def record_tracks(
 def record_room(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     layout: str = "",
     audio_only: bool = False,
     video_only: bool = False,
@@ -319,7 +321,7 @@ def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
 
 def foreground_session(
     connection: Connection | None,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     duration: float | None,
     wait: float | None,
     reconnect_window: float,
@@ -330,14 +332,11 @@ def foreground_session(
     """What every recording in the foreground is told."""
     from pyegress.plan.foreground import Session
     from pyegress.room.options import new_egress_id
+    from pyegress.worker.output_arguments import output_words
 
-    path = os.fspath(output)
-    if ".." in path.split("/"):
-        # Names of requests cannot leave their folder; whoever types a path may.
-        path = os.path.abspath(path) + ("/" if path.endswith("/") else "")
     return Session(
         connection=connection,
-        output=path,
+        outputs=output_words(output),
         at=wall(),
         egress_id=new_egress_id(),
         duration=duration,
@@ -347,6 +346,14 @@ def foreground_session(
         reconnect_window=reconnect_window,
         overwrite=overwrite,
     )
+
+
+def _path_of_copies(output: OutputPaths) -> str:
+    if isinstance(output, str | os.PathLike):
+        return os.fspath(output)
+    from pyegress.worker.output_arguments import copy_path
+
+    return copy_path(output)
 
 
 def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) -> Connection:
@@ -364,7 +371,7 @@ def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) 
 def _plan(
     connection: Connection,
     selection: Selection,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     duration: float | None,
     wait: float | None,
     reconnect_window: float,
@@ -374,7 +381,7 @@ def _plan(
     return CopyPlan(
         connection=connection,
         selection=selection,
-        output=os.fspath(output),
+        output=_path_of_copies(output),
         duration=duration,
         wait=wait,
         grace=grace,
