@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from pyegress.browser.switches import Situation, preferences, switches
@@ -12,9 +15,7 @@ PLACE = Situation(
 )
 
 
-def given(options: BrowserOptions | None = None, **changes: bool) -> list[str]:
-    from dataclasses import replace
-
+def given(options: BrowserOptions | None = None, **changes: Any) -> list[str]:
     return switches(options or BrowserOptions(), replace(PLACE, **changes))
 
 
