@@ -12,6 +12,8 @@ import pytest
 from tests.support.leaks import Snapshot, wait_for_no_leaks, wait_for_no_tasks
 from tests.support.livekit_server import LiveKitServer
 from tests.support.netns import NetworkNamespace, why_unavailable
+from tests.support.object_servers import AzureServer, GcsServer, ObjectServer, S3Server
+from tests.support.object_servers import why_unavailable as why_no_storages
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import why_unavailable as redis_server_missing
 from tests.support.sharing import MARKER, machine, put_in_order, workers
@@ -82,6 +84,38 @@ def _need_redis() -> None:
         pytest.skip(reason)
 
 
+def _storage(kind: type[ObjectServer], factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    if reason := why_no_storages():
+        pytest.skip(reason)
+    with kind(factory.mktemp(kind.kind)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """S3 for all tests: names of your own, no restarts."""
+    yield from _storage(S3Server, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Google Cloud Storage for all tests."""
+    yield from _storage(GcsServer, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Azure Blob Storage for all tests."""
+    yield from _storage(AzureServer, tmp_path_factory)
+
+
+@pytest.fixture(params=["s3", "gcs", "azure"])
+def object_server(request: pytest.FixtureRequest) -> ObjectServer:
+    """Each kind of storage in turn."""
+    server: ObjectServer = request.getfixturevalue(f"{request.param}_server")
+    return server
+
+
 @pytest.fixture
 def network_namespace() -> Iterator[NetworkNamespace]:
     """A namespace with a perfect network until the test impairs it; skips where none can be made."""
@@ -119,7 +153,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     request.getfixturevalue("rtc_runtime")
-    for shared in ("livekit_server",):
+    for shared in ("livekit_server", "s3_server", "gcs_server", "azure_server", "object_server"):
         if shared in request.fixturenames:
             request.getfixturevalue(shared)
     if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
