@@ -18,6 +18,8 @@ from livekit import api
 from livekit.protocol import egress as pb
 from livekit.protocol.webhook import WebhookEvent
 
+from pyegress.demo.server import tools_directory
+
 NODE_SDK = "livekit-server-sdk"
 _T = TypeVar("_T")
 _DRIVER = Path(__file__).with_name("sdk_driver.mjs")
@@ -169,7 +171,9 @@ async def python_sdk(url: str, key: str, secret: str) -> AsyncIterator[PythonSdk
 @asynccontextmanager
 async def node_sdk(url: str, key: str, secret: str) -> AsyncIterator[NodeSdk]:
     process = await asyncio.create_subprocess_exec(
-        *("node", str(_DRIVER), str(_node_folder())), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *(_node() or "node", str(_DRIVER), str(_node_folder())),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     sdk = NodeSdk(process)
     try:
@@ -181,17 +185,16 @@ async def node_sdk(url: str, key: str, secret: str) -> AsyncIterator[NodeSdk]:
 
 def why_no_node() -> str:
     """Why the Node SDK cannot be used here; empty when it can."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        return "neither Node nor npm is installed"
-    # Where there is npm, scripts/setup installs it: a test that fails says so.
-    return ""
+    return "" if _node() and _node_folder().is_dir() else f"no Node or no {NODE_SDK}: run scripts/setup"
+
+
+def _node() -> str | None:
+    return shutil.which("node", path=f"{tools_directory()}:{os.environ.get('PATH', '')}")
 
 
 def _node_folder() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(cache) / "pyegress" / NODE_SDK
-    assert (folder / "node_modules" / NODE_SDK).is_dir(), f"no {NODE_SDK} in {folder}: run scripts/setup"
-    return folder
+    return Path(cache) / "pyegress" / NODE_SDK
 
 
 def _json(request: Message) -> Any:

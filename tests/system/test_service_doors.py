@@ -260,7 +260,8 @@ async def test_layouts_and_rooms_that_are_recorded_from_their_beginning(stack: S
         for sdk, egress_id, heard in doors.values():
             await sdk.stop(egress_id)
             await told(heard, egress_id)
-        tracks = [ada.sids[Source.CAMERA], ada.sids[Source.MICROPHONE], bob.sids[Source.CAMERA]]
+        microphone = ada.sids[Source.MICROPHONE]
+        tracks = [microphone, ada.sids[Source.CAMERA], bob.sids[Source.CAMERA]]
         await admin.room.delete_room(api.DeleteRoomRequest(room=room))
         automatic = {info.egress_id for info in await everything(admin) if info.room_name == room}
         automatic -= {egress_id for _, egress_id, _ in doors.values()}
@@ -281,7 +282,7 @@ async def test_layouts_and_rooms_that_are_recorded_from_their_beginning(stack: S
     for sid in tracks:
         (path,) = files.glob(f"auto-{sid}*")
         (stream,) = file_facts(path).streams
-        assert stream.codec == ("opus" if sid == ada.sids[Source.MICROPHONE] else "vp8")
+        assert stream.codec == ("opus" if sid == microphone else "vp8")
 
 
 def composite(room: str, name: str) -> pb.RoomCompositeEgressRequest:
