@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from pyegress.service.config import ServiceConfig
 from pyegress.service.supervisor import Supervisor
@@ -56,6 +57,7 @@ def _psrpc(config: ServiceConfig, supervisor: Supervisor) -> Door:
         node_id=supervisor.node_id,
         cluster_id=config.cluster_id,
         settings=DoorSettings(io=timeouts),
+        outbox=Path(config.state_directory, "outbox.db"),
     )
     return Door("psrpc over Redis", door.open, door.aclose, door.stop_accepting)
 

@@ -27,15 +27,13 @@ from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.egress_run import EgressRun
-from pyegress.service.egress_service import EgressStart
+from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.left_workers import LeftWorkers
 from pyegress.service.offered import check_offered
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
 
 logger = logging.getLogger(__name__)
-
-Listener = Callable[[pb.EgressInfo], None]
 
 #: Seconds for which an egress that has ended is remembered.
 REMEMBERED = 600.0
@@ -294,12 +292,15 @@ class Supervisor:
         while self._tasks:
             await asyncio.wait(set(self._tasks.values()))
 
-    def _publish(self, info: pb.EgressInfo) -> None:
+    def _publish(self, info: pb.EgressInfo) -> list[asyncio.Future[None]]:
+        """Tell everybody; what is done when they would not forget it."""
+        kept = []
         for listener in list(self._listeners):
             try:
-                listener(_copy(info))
+                kept.append(listener(_copy(info)))
             except Exception:
                 logger.exception("a listener failed on egress %s", info.egress_id)
+        return [future for future in kept if future is not None]
 
     async def _tick(self) -> None:
         count = 0
