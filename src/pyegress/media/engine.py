@@ -167,7 +167,7 @@ class MediaEngine:
 
     def _video_encoder(self, encoding: VideoEncoding) -> EncoderThread:
         return EncoderThread(
-            VideoEncoder(encoding, quality=encoding.quality, low_latency=self._live),
+            VideoEncoder(encoding, low_latency=self._live),
             on_frame=lambda frame: self._on_packet(Kind.VIDEO, frame),
         )
 

@@ -13,12 +13,14 @@ from pyegress.errors import Code, EgressError, InvalidRequest
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.steps import Stage, Step
 from pyegress.plan.containers import Container
-from pyegress.plan.recording_plan import FileOutput, Output, RecordingPlan
+from pyegress.plan.recording_plan import FileOutput, ImageOutput, Output, RecordingPlan, SegmentOutput
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.encoded_file import EncodedFile
+from pyegress.worker.image_sink import ImageSink
 from pyegress.worker.output_sink import OutputSink, Source
 from pyegress.worker.progress import Recorded
+from pyegress.worker.segment_sink import SegmentSink
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,6 +119,10 @@ class EncodedOutputs:
                     metadata=self._metadata,
                     on_failed=failed,
                 )
+            case SegmentOutput():
+                return SegmentSink(output, self._source, self._delivery, on_failed=failed)
+            case ImageOutput():
+                return ImageSink(output, self._source, self._delivery, on_failed=failed)
             case _:
                 raise InvalidRequest(
                     f"Outputs of the kind {type(output).__name__} are not offered", code=Code.UNIMPLEMENTED
