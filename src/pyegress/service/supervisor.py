@@ -189,15 +189,16 @@ class Supervisor:
         """
         if start.egress_id in self._runs:
             return 0.0
-        if self.draining:
-            return None
         try:
             plan = self._plan(start, wall())
         except EgressError:
-            return 1.0
+            return None if self.draining else 1.0
         cost = self._cost(plan)
-        if (refusal := self._refusal(plan, cost)) is not None:
-            logger.info("no bid for egress %s: %s", start.egress_id, refusal.message)
+        refusal = self._refusal(plan, cost)
+        if self.draining or refusal is not None:
+            why = refusal.message if refusal is not None else "this node is shutting down"
+            about = {"egress_id": start.egress_id, "room": plan.room_name}
+            logger.warning("egress %s is not taken here: %s", start.egress_id, why, extra=about)
             return None
         return self.watch.after(cost)
 
