@@ -170,7 +170,12 @@ def test_participants_by_v2() -> None:
     (request,) = requests([rule("participant", V2)], event("participant_joined"))
     assert request.media.participant_video.identity == "ada"
     assert [route.participant_identity for route in request.media.audio.routes] == ["ada"]
-    screen = {"media": {"participant_video": {"prefer_screen_share": True}, "audio": {"routes": [{"channel": "AUDIO_CHANNEL_LEFT"}]}}}
+    screen = {
+        "media": {
+            "participant_video": {"prefer_screen_share": True},
+            "audio": {"routes": [{"channel": "AUDIO_CHANNEL_LEFT"}]},
+        }
+    }
     (request,) = requests([rule("participant", V2 | screen)], event("participant_joined"))
     assert request.media.participant_video.prefer_screen_share
     assert request.media.participant_video.identity == "ada"
