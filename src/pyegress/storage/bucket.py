@@ -71,6 +71,13 @@ class Bucket:
         except _FOREIGN as error:
             raise upload_failed(self.storage, str(error)) from None
 
+    async def delete(self, name: str) -> None:
+        """Remove an object. Raises OutputFailed."""
+        try:
+            await obstore.delete_async(await self._store(), object_key(self.storage, name))
+        except _FOREIGN as error:
+            raise upload_failed(self.storage, str(error)) from None
+
     async def _store(self) -> Store:
         if isinstance(self.storage, AzureStorage) and self.storage.account_key:
             check_azure_key(self.storage)

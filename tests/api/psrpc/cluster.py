@@ -41,10 +41,12 @@ class Cluster:
     client: api.LiveKitAPI
     nodes: list[Node] = field(default_factory=list)
 
-    async def node(self, load: float | None = 0.0, settings: DoorSettings = SETTINGS) -> Node:
+    async def node(
+        self, load: float | None = 0.0, settings: DoorSettings = SETTINGS, outbox: Path | None = None
+    ) -> Node:
         """A new node that serves."""
         service = ScriptedEgressService(load)
-        node = Node(service, PsrpcDoor(service, self.redis.options, settings=settings))
+        node = Node(service, PsrpcDoor(service, self.redis.options, settings=settings, outbox=outbox))
         await node.door.open()
         self.nodes.append(node)
         return node
