@@ -12,6 +12,9 @@ import pytest
 from tests.support.leaks import Snapshot, wait_for_no_leaks, wait_for_no_tasks
 from tests.support.livekit_server import LiveKitServer
 from tests.support.netns import NetworkNamespace, why_unavailable
+from tests.support.object_servers import AzureServer, GcsServer, ObjectServer, S3Server
+from tests.support.object_servers import why_unavailable as why_no_storages
+from tests.support.sharing import MARKER, machine, put_last, workers
 
 _SERVERS = pytest.StashKey[list[LiveKitServer]]()
 
@@ -47,6 +50,38 @@ def new_livekit_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 def own_livekit_server(new_livekit_server: Callable[..., LiveKitServer]) -> LiveKitServer:
     """A server for one test that may stop, kill or restart it."""
     return new_livekit_server()
+
+
+def _storage(kind: type[ObjectServer], factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    if reason := why_no_storages():
+        pytest.skip(reason)
+    with kind(factory.mktemp(kind.kind)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """S3 for all tests: names of your own, no restarts."""
+    yield from _storage(S3Server, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Google Cloud Storage for all tests."""
+    yield from _storage(GcsServer, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Azure Blob Storage for all tests."""
+    yield from _storage(AzureServer, tmp_path_factory)
+
+
+@pytest.fixture(params=["s3", "gcs", "azure"])
+def object_server(request: pytest.FixtureRequest) -> ObjectServer:
+    """Each kind of storage in turn."""
+    server: ObjectServer = request.getfixturevalue(f"{request.param}_server")
+    return server
 
 
 @pytest.fixture
@@ -86,7 +121,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     request.getfixturevalue("rtc_runtime")
-    for shared in ("livekit_server",):
+    for shared in ("livekit_server", "s3_server", "gcs_server", "azure_server", "object_server"):
         if shared in request.fixturenames:
             request.getfixturevalue(shared)
     if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
@@ -95,6 +130,21 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     left = wait_for_no_leaks(before)
     assert not left, "left behind: " + "; ".join(left)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    put_last(items)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return workers()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before the clock of pytest-timeout runs
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep tests that need the machine for themselves apart from all others."""
+    with machine(alone=item.get_closest_marker(MARKER) is not None):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +21,7 @@ RECORDINGS = ("track", "participant", "track-composite", "tracks", "room")
 ENCODED = ("participant", "track-composite", "room")
 ENCODING = (
     *("--preset", "--width", "--height", "--fps", "--video-bitrate", "--audio-bitrate", "--video-codec"),
-    *("--audio-codec", "--key-frame-interval", "--quality", "--max-file-size"),
+    *("--audio-codec", "--key-frame-interval", "--quality", "--hardware", "--max-file-size"),
 )
 COMMON = (
     *("--room", "--url", "--api-key", "--api-secret", "--token", "--duration", "--wait", "--reconnect-window"),
@@ -82,6 +83,12 @@ def test_help_of_the_groups(arguments: list[str]) -> None:
     assert "record" in text.lower()
     if "record" in arguments:
         assert all(f"{command} Record" in text for command in RECORDINGS)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders for outputs are made before the server is asked."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_a_participant_is_waited_for_without_limit_and_a_track_is_not() -> None:

@@ -236,6 +236,7 @@ def test_limits_that_cannot_be(changes: dict[str, Any], message: str) -> None:
         (lambda: participant("a.mp3", fps=25), "fps", "option fps makes no sense: no video is recorded"),
         (lambda: room("x.flac", {"audio_bitrate": 96}, audio_only=True), "audio_bitrate", "FLAC is lossless"),
         (lambda: pair(video="", quality="high"), "quality", "no video is recorded"),
+        (lambda: room("x.webm", {"hardware": "nvenc"}), "hardware", "VP8 is encoded by the processor"),
         (lambda: pair(audio="", audio_bitrate=96), "audio_bitrate", "no audio is recorded"),
         (lambda: pair(audio="", video=""), "audio_track_id or video_track_id", "No track was named"),
         (lambda: pair(audio="TR_1", video="TR_1"), "audio_track_id", "are the same"),

@@ -16,8 +16,6 @@ S3 = pb.S3Upload(bucket="b", access_key="hidden", secret="hidden")
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
-        (pb.WebEgressRequest(url="https://h/", file_outputs=[FILE]), "url"),
-        (room(FILE, custom_base_url="https://h/"), "custom_base_url"),
         (room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]), "stream_outputs"),
         (participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p", s3=S3)]), "storage"),
         (composite(FILE, image_outputs=[pb.ImageOutput(s3=S3)]), "storage"),
@@ -40,6 +38,7 @@ def test_what_is_not_offered_is_named(request_: EgressRequest, field: str) -> No
     [
         *(room(FILE), participant(FILE), composite(FILE), track("a"), v2(v2_file())),
         participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p")], image_outputs=[pb.ImageOutput()]),
+        *(pb.WebEgressRequest(url="https://h/", file_outputs=[FILE]), room(FILE, custom_base_url="https://h/")),
     ],
 )
 def test_what_is_offered(request_: EgressRequest) -> None:

@@ -42,7 +42,7 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
     if not start.egress_id:
         raise invalid_field("egressID", "The egress has no id", "Give the id that the server made, EG_…")
     form = read_form(request, start, service)
-    wish = start.encoding.over(form.encoding)
+    wish = start.encoding.over(form.encoding).over(service.encoding)
     if not form.passthrough:
         check_wish(wish)
     naming = _naming(form, start)
@@ -82,6 +82,7 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         waits=service.waits,
         retry_count=start.retry_count,
         overwrite=service.overwrite,
+        browser=service.browser,
     )
 
 

@@ -8,6 +8,7 @@ from math import gcd
 
 from pyegress.clock import Wall
 from pyegress.codecs import Kind
+from pyegress.plan.browser_options import DEFAULT_BROWSER, BrowserOptions
 from pyegress.plan.containers import IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
@@ -148,7 +149,7 @@ class Waits:
     """How long an egress waits, in seconds; None without limit.
 
     `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again; `room` is for
-    a room that does not exist yet.
+    a room that does not exist yet, `start_signal` for what a page writes when it is ready.
     """
 
     tracks: float | None = DEFAULT_WAIT
@@ -156,6 +157,7 @@ class Waits:
     grace: float = DEFAULT_GRACE
     reconnect: float = DEFAULT_RECONNECT_WINDOW
     room: float | None = DEFAULT_WAIT
+    start_signal: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class Service:
     a WebM file is asked for without a codec: requests have no name for VP9 and AV1. With `any_extension` the name of
     a file decides its container whatever it is (`.mov`, `.m4a`, `.ogg`), as in the foreground; without, an API
     client's `.mp4` and `.ogg` follow what is recorded, and only `.webm`, `.wav` and `.flac` decide. Without `overwrite`
-    a local file that exists is kept, and its name refused.
+    a local file that exists is kept, and its name refused. `encoding` is what requests mean that say nothing of it.
     """
 
     ws_url: str = ""
@@ -177,10 +179,12 @@ class Service:
     limits: SessionLimits = SessionLimits()
     waits: Waits = Waits()
     webm_codec: VideoCodec = VideoCodec.VP8
+    encoding: EncodingWish = field(default_factory=EncodingWish)
     any_extension: bool = False
     overwrite: bool = True
     #: Seconds of the parts of low latency HLS, 0 without any.
     hls_part: float = 0.0
+    browser: BrowserOptions = DEFAULT_BROWSER
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +237,7 @@ class RecordingPlan:
     waits: Waits = Waits()
     retry_count: int = 0
     overwrite: bool = True
+    browser: BrowserOptions = DEFAULT_BROWSER
 
     @property
     def needs_browser(self) -> bool:

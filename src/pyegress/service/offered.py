@@ -13,20 +13,12 @@ from pyegress.plan.recording_plan import (
     StreamOutput,
     WebsocketOutput,
 )
-from pyegress.plan.sources import PageSource, TemplateSource
 from pyegress.plan.storage import LocalStorage
 
 _FILES = "Record a file on the disk of the service (file_outputs)"
 
 #: What a plan may ask for, the request's field for it, and what there is instead.
 NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] = (
-    ("Web pages", "url", lambda plan: isinstance(plan.source, PageSource), "Record a room, a participant or tracks"),
-    (
-        "Templates drawn by web pages",
-        "custom_base_url",
-        lambda plan: isinstance(plan.source, TemplateSource),
-        "Leave custom_base_url and template_base out: the default layouts are drawn without a browser",
-    ),
     ("Streams", "stream_outputs", lambda plan: _has(plan, StreamOutput), _FILES),
     ("WebSocket outputs", "websocket_url", lambda plan: _has(plan, WebsocketOutput), _FILES),
     (
