@@ -9,8 +9,8 @@ import pytest
 
 from pyegress.codecs import Codec
 from pyegress.errors import Code, EgressError
-from pyegress.media.video_encoder import VideoEncoder
-from pyegress.plan.encodings import H264Profile, Quality, VideoCodec
+from pyegress.media.video_encoder import VideoEncoder, check_hardware
+from pyegress.plan.encodings import H264Profile, Hardware, Quality, VideoCodec
 from pyegress.rtp.codec_config import h264_parameter_sets, split_annexb
 from pyegress.rtp.frame import EncodedFrame
 from tests.media.encoding import encode_pictures, pictures, stamp_of, video
@@ -41,7 +41,7 @@ def noise(count: int, size: tuple[int, int]) -> list[av.VideoFrame]:
 @each_codec
 @pytest.mark.parametrize("quality", list(Quality), ids=lambda quality: quality.value)
 def test_every_picture_comes_back_in_order(codec: VideoCodec, quality: Quality) -> None:
-    frames = encode_pictures(VideoEncoder(video(codec), quality=quality), pictures(40))
+    frames = encode_pictures(VideoEncoder(replace(video(codec), quality=quality)), pictures(40))
     assert [frame.timestamp for frame in frames] == [tick * 3000 for tick in range(40)]
     assert [frame.size for frame in frames if frame.keyframe] == [(320, 180)]
     shown, _ = decode(frames)
@@ -123,7 +123,7 @@ def test_delay_is_short_and_shortest_when_watched_live() -> None:
     film = pictures(30)
     delays = {}
     for live in (False, True):
-        encoder = VideoEncoder(video(VideoCodec.H264), low_latency=live, threads=1)
+        encoder = VideoEncoder(video(VideoCodec.H264), low_latency=live)
         for tick, picture in enumerate(film):
             encoder.encode(picture, tick)
         delays[live] = encoder.delay
@@ -151,11 +151,23 @@ def test_ticks_may_be_left_out_and_odd_rates_are_rounded() -> None:
 def test_a_machine_without_a_card_says_so() -> None:
     if Path("/dev/nvidia0").exists():
         pytest.skip("this machine has a card")
-    with pytest.raises(EgressError, match="NVIDIA") as caught:
-        VideoEncoder(video(VideoCodec.H264), hardware=True)
+    with pytest.raises(EgressError, match="NVIDIA card here: there is no driver") as caught:
+        VideoEncoder(replace(video(VideoCodec.H264), hardware=Hardware.NVENC))
     assert caught.value.code is Code.FAILED_PRECONDITION
-    assert "hardware encoding off" in caught.value.remedy
+    assert "hardware auto or none" in caught.value.remedy
     assert "avcodec_open2" not in caught.value.message
+    with pytest.raises(EgressError, match="NVIDIA"):
+        check_hardware(replace(video(VideoCodec.H264), hardware=Hardware.NVENC))
+
+
+def test_where_the_card_may_be_missing_the_processor_encodes() -> None:
+    if Path("/dev/nvidia0").exists():
+        pytest.skip("this machine has a card")
+    encoding = replace(video(VideoCodec.H264), hardware=Hardware.AUTO)
+    check_hardware(encoding)
+    encoder = VideoEncoder(encoding)
+    assert not encoder.hardware
+    assert len(encode_pictures(encoder, pictures(10))) == 10
 
 
 def test_what_an_encoder_refuses_is_said() -> None:

@@ -9,7 +9,16 @@ from livekit.protocol import models
 
 from pyegress.codecs import Kind
 from pyegress.plan.containers import Container
-from pyegress.plan.encodings import AudioCodec, AudioEncoding, EncodingWish, H264Profile, VideoCodec, VideoEncoding
+from pyegress.plan.encodings import (
+    AudioCodec,
+    AudioEncoding,
+    EncodingWish,
+    H264Profile,
+    Hardware,
+    Quality,
+    VideoCodec,
+    VideoEncoding,
+)
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import (
     NameSuffix,
@@ -232,6 +241,21 @@ def test_options_of_ours_go_before_the_preset() -> None:
     plan = planned(room(named("a"), preset=3), encoding=wish)
     assert plan.video == VideoEncoding(VideoCodec.AV1, 640, 360, 60, 6_000, None)
     assert file_of(plan).path == "a.webm"
+
+
+def test_what_the_service_is_configured_with_is_meant_by_requests_that_say_nothing() -> None:
+    service = replace(SERVICE, encoding=EncodingWish(quality=Quality.ECONOMY, hardware=Hardware.NVENC, threads=3))
+    plan = planned(room(FILE, preset=2), service=service)
+    assert plan.video is not None
+    assert (plan.video.width, plan.video.quality) == (1920, Quality.ECONOMY)
+    assert (plan.video.hardware, plan.video.threads) == (Hardware.NVENC, 3)
+    # A card encodes H.264 only.
+    other = planned(room(named("a.webm")), service=service).video
+    assert other is not None
+    assert (other.codec, other.hardware) == (VideoCodec.VP8, Hardware.NONE)
+    asked = planned(room(FILE), service=service, encoding=EncodingWish(quality=Quality.HIGH)).video
+    assert asked is not None
+    assert asked.quality is Quality.HIGH
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ class ExitCode(IntEnum):
 EXPLAINED = {
     ExitCode.OK: "done; a recording ended in order: by the source, --duration, Ctrl-C or SIGTERM",
     ExitCode.INTERNAL: "an error of pyegress itself, or of the service that was asked",
-    ExitCode.USAGE: "a bad option, argument or request, a codec that does not fit the container, an ended egress",
+    ExitCode.USAGE: "a bad option, argument or request, a codec that does not fit the container, hardware that is not "
+    "there, an ended egress",
     ExitCode.NOTHING_RECORDED: "stopped before any media came",
     ExitCode.NOT_FOUND: "room, participant or track not found within --wait seconds; no such egress",
     ExitCode.REFUSED: "the server refused the key, secret or token",
@@ -41,6 +42,8 @@ _BY_CODE = {
     Code.RESOURCE_EXHAUSTED: ExitCode.CONNECTION,
     Code.DEADLINE_EXCEEDED: ExitCode.CONNECTION,
     Code.CANCELED: ExitCode.CONNECTION,
+    # What an option asks for and this machine does not have.
+    Code.FAILED_PRECONDITION: ExitCode.USAGE,
 }
 
 

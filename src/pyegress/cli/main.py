@@ -9,6 +9,8 @@ import typer
 
 from pyegress.cli import egresses
 from pyegress.cli.config import app as config_app
+from pyegress.cli.doctor.command import CODES as DOCTOR_CODES
+from pyegress.cli.doctor.command import doctor
 from pyegress.cli.record import app as record_app
 from pyegress.cli.serve import serve
 
@@ -22,6 +24,7 @@ app = typer.Typer(
 app.add_typer(record_app, name="record")
 app.command(name="serve")(serve)
 egresses.add_to(app)
+app.command(name="doctor", epilog=DOCTOR_CODES)(doctor)
 app.add_typer(config_app, name="config")
 
 

@@ -42,14 +42,15 @@ _AV1_PRESETS = {Quality.ECONOMY: "12", Quality.STANDARD: "11", Quality.HIGH: "9"
 
 
 def options_for(
-    encoding: VideoEncoding, quality: Quality, *, gop: int, threads: int, low_latency: bool, hardware: bool
+    encoding: VideoEncoding, *, gop: int, threads: int, low_latency: bool, hardware: bool
 ) -> dict[str, str]:
     """The options of the encoder, as FFmpeg names them. `gop` is the most frames from one key frame to the next."""
+    quality = encoding.quality
     match encoding.codec:
         case VideoCodec.H264 if hardware:
-            return _rate(encoding, gop) | _nvenc(encoding, quality)
+            return _rate(encoding, gop) | _nvenc(encoding)
         case VideoCodec.H264:
-            return _rate(encoding, gop) | _x264(encoding, quality, low_latency=low_latency)
+            return _rate(encoding, gop) | _x264(encoding, low_latency=low_latency)
         case VideoCodec.VP8:
             # Without a bound beside the target, a picture that changes much would starve what follows.
             return _rate(encoding, gop) | _VPX | {"cpu-used": _VP8_CPU_USED[quality]}
@@ -73,8 +74,8 @@ def _rate(encoding: VideoEncoding, gop: int) -> dict[str, str]:
     return options
 
 
-def _x264(encoding: VideoEncoding, quality: Quality, *, low_latency: bool) -> dict[str, str]:
-    settings = _X264[quality]
+def _x264(encoding: VideoEncoding, *, low_latency: bool) -> dict[str, str]:
+    settings = _X264[encoding.quality]
     # Told that the rate is constant, it does not wait for the next picture to know how long one lasts.
     params = [settings.low_latency if low_latency else settings.params, "bframes=0", "force-cfr=1"]
     if encoding.constant_bitrate:
@@ -91,9 +92,9 @@ def _x264(encoding: VideoEncoding, quality: Quality, *, low_latency: bool) -> di
     return options
 
 
-def _nvenc(encoding: VideoEncoding, quality: Quality) -> dict[str, str]:
+def _nvenc(encoding: VideoEncoding) -> dict[str, str]:
     options = {
-        "preset": _NVENC_PRESETS[quality],
+        "preset": _NVENC_PRESETS[encoding.quality],
         "tune": "ll",
         "rc": "cbr" if encoding.constant_bitrate else "vbr",
         "forced-idr": "1",

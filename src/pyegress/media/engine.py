@@ -23,6 +23,7 @@ from pyegress.media.picture_side import PictureSide
 from pyegress.media.playout import Playout
 from pyegress.media.session_timeline import SessionTimeline
 from pyegress.media.sound_side import SoundSide
+from pyegress.media.steps import Step
 from pyegress.media.taps import PictureTap, SoundTap
 from pyegress.media.video_encoder import VideoEncoder
 from pyegress.plan.encodings import AudioEncoding, VideoEncoding
@@ -122,6 +123,10 @@ class MediaEngine:
         if self._video is not None:
             self._video.request_keyframe()
 
+    def steps(self) -> list[Step]:
+        """Decoders, picture and mix with their counters. Any thread."""
+        return [step for side in (self._video, self._audio) if side is not None for step in side.steps()]
+
     def post(self, message: Message) -> None:
         """Something arrived or changed. Any thread; never blocks."""
         self._inbox.append(message)
@@ -162,7 +167,7 @@ class MediaEngine:
 
     def _video_encoder(self, encoding: VideoEncoding) -> EncoderThread:
         return EncoderThread(
-            VideoEncoder(encoding, quality=encoding.quality, low_latency=self._live),
+            VideoEncoder(encoding, low_latency=self._live),
             on_frame=lambda frame: self._on_packet(Kind.VIDEO, frame),
         )
 

@@ -11,6 +11,7 @@ from pyegress.media.canvas import Canvas
 from pyegress.media.director import Director
 from pyegress.media.encoder_thread import EncoderThread
 from pyegress.media.engine_messages import Blank, End, EngineStats
+from pyegress.media.steps import Stage, Step, counted
 from pyegress.media.taps import PictureTap, PictureTaps
 from pyegress.media.thinning import Thinning
 from pyegress.media.video_track import VideoTrack
@@ -105,6 +106,21 @@ class PictureSide:
         """Each tick that begins before the end of the output at `seconds`, at least one."""
         while self.tick == 0 or self.tick / self.rate < seconds - 1e-6:
             self.render(zero, gap)
+
+    def steps(self) -> list[Step]:
+        """The decoders and the picture that they are drawn into. Any thread."""
+        decoders = [
+            Step(Stage.DECODER, track, {**counted(pictures.counters), "waiting": pictures.waiting})
+            for track, pictures in list(self._tracks.items())
+        ]
+        stats = self._stats
+        size = f"{self._canvas.size.width}x{self._canvas.size.height}"
+        counters: dict[str, float | str] = {
+            "pictures": stats.pictures,
+            "dropped": stats.dropped,
+            "lag s": round(stats.lag, 3),
+        }
+        return [*decoders, Step(Stage.COMPOSITION, f"picture {size} at {self.rate:g} fps", counters)]
 
     def close(self) -> None:
         """Nothing more is rendered: encode what waits. Raises what the encoder raised."""

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from pyegress.codecs import Kind
 from pyegress.media.audio_encoder import AudioEncoder
-from pyegress.media.audio_track import AudioTrack
+from pyegress.media.audio_track import RATE, AudioTrack
 from pyegress.media.engine_messages import Begin
 from pyegress.media.mixer import Mixer
+from pyegress.media.steps import Stage, Step, counted
 from pyegress.media.taps import SoundTap
 from pyegress.rtp.frame import EncodedFrame
 
@@ -59,6 +60,14 @@ class SoundSide:
         self.render(end)
         if end > self.sample:
             self._give(end - self.sample)
+
+    def steps(self) -> list[Step]:
+        """The decoders and the mix that they are heard in. Any thread."""
+        decoders = [
+            Step(Stage.DECODER, track, {**counted(sound.counters), "damaged": sound.damaged})
+            for track, sound in list(self._tracks.items())
+        ]
+        return [*decoders, Step(Stage.COMPOSITION, "mix", {"seconds": round(self.sample / RATE, 1)})]
 
     def close(self) -> None:
         """Nothing more is rendered: give what the encoder still has."""

@@ -64,6 +64,16 @@ class Quality(Enum):
     HIGH = "high"
 
 
+class Hardware(Enum):
+    """What encodes H.264. Everything else is encoded by the processor."""
+
+    NONE = "none"
+    #: An NVIDIA card, or nothing.
+    NVENC = "nvenc"
+    #: An NVIDIA card where there is one that takes the encoding, else the processor.
+    AUTO = "auto"
+
+
 class H264Profile(Enum):
     """`profile_idc` by its usual name."""
 
@@ -142,6 +152,9 @@ class EncodingWish:
     audio_bitrate: int | None = None
     audio_frequency: int | None = None
     quality: Quality | None = None
+    hardware: Hardware | None = None
+    #: Of the video encoder.
+    threads: int | None = None
 
     def over(self, other: EncodingWish) -> EncodingWish:
         """This wish where it says something, `other` elsewhere."""
@@ -160,7 +173,7 @@ class VideoEncoding:
     Key frames are `key_frame_interval` apart, counted from second 0 of the output, which the bounds of segments are
     multiples of; 0 leaves the distance to the encoder. `scene_cuts` says whether it may put further ones.
     `constant_bitrate` pads the stream to its rate, as RTMP services want. `buffer` is how many seconds of the bit rate
-    the rate control may borrow.
+    the rate control may borrow; `threads` 0 leaves their number to the encoder.
     """
 
     codec: VideoCodec
@@ -175,6 +188,8 @@ class VideoEncoding:
     constant_bitrate: bool = False
     quality: Quality = Quality.STANDARD
     buffer: float = RATE_BUFFER
+    hardware: Hardware = Hardware.NONE
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +225,8 @@ def video_encoding(
         constant_bitrate=rtmp,
         quality=wish.quality or Quality.STANDARD,
         buffer=min(segments, MAX_RATE_BUFFER) or RATE_BUFFER,
+        hardware=(wish.hardware or Hardware.NONE) if codec is VideoCodec.H264 else Hardware.NONE,
+        threads=wish.threads or 0,
     )
 
 

@@ -8,7 +8,8 @@ from math import gcd
 
 from pyegress.clock import Wall
 from pyegress.codecs import Kind
-from pyegress.plan.containers import Container
+from pyegress.plan.browser_options import DEFAULT_BROWSER, BrowserOptions
+from pyegress.plan.containers import IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
 from pyegress.plan.output_names import Naming, SegmentNames
@@ -64,7 +65,7 @@ class NameSuffix(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SegmentOutput:
-    """HLS. `duration` is in seconds."""
+    """HLS. `duration` of segments and `part` of the parts of low latency HLS, 0 without any, are in seconds."""
 
     names: SegmentNames
     format: SegmentFormat
@@ -72,6 +73,7 @@ class SegmentOutput:
     duration: int
     storage: Storage
     manifest: bool = True
+    part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,21 @@ class WebsocketOutput:
     destinations: tuple[Destination, ...]
 
 
+class ImageFormat(Enum):
+    """What images are: extension and content type."""
+
+    JPEG = IMAGE_JPEG
+    PNG = IMAGE_PNG
+    WEBP = IMAGE_WEBP
+
+    @property
+    def extension(self) -> str:
+        return self.value[0]
+
+
 @dataclass(frozen=True, slots=True)
 class ImageOutput:
-    """A JPEG every `interval` seconds. Width and height 0 follow the picture. `prefix` is a path without extension."""
+    """A picture every `interval` seconds. Width and height 0 follow the picture. `prefix` has no extension."""
 
     prefix: str
     suffix: NameSuffix
@@ -100,6 +114,7 @@ class ImageOutput:
     height: int
     storage: Storage
     manifest: bool = True
+    format: ImageFormat = ImageFormat.JPEG
 
 
 Output = FileOutput | SegmentOutput | StreamOutput | WebsocketOutput | ImageOutput
@@ -134,7 +149,7 @@ class Waits:
     """How long an egress waits, in seconds; None without limit.
 
     `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again; `room` is for
-    a room that does not exist yet.
+    a room that does not exist yet, `start_signal` for what a page writes when it is ready.
     """
 
     tracks: float | None = DEFAULT_WAIT
@@ -142,6 +157,7 @@ class Waits:
     grace: float = DEFAULT_GRACE
     reconnect: float = DEFAULT_RECONNECT_WINDOW
     room: float | None = DEFAULT_WAIT
+    start_signal: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +168,7 @@ class Service:
     a WebM file is asked for without a codec: requests have no name for VP9 and AV1. With `any_extension` the name of
     a file decides its container whatever it is (`.mov`, `.m4a`, `.ogg`), as in the foreground; without, an API
     client's `.mp4` and `.ogg` follow what is recorded, and only `.webm`, `.wav` and `.flac` decide. Without `overwrite`
-    a local file that exists is kept, and its name refused.
+    a local file that exists is kept, and its name refused. `encoding` is what requests mean that say nothing of it.
     """
 
     ws_url: str = ""
@@ -163,8 +179,12 @@ class Service:
     limits: SessionLimits = SessionLimits()
     waits: Waits = Waits()
     webm_codec: VideoCodec = VideoCodec.VP8
+    encoding: EncodingWish = field(default_factory=EncodingWish)
     any_extension: bool = False
     overwrite: bool = True
+    #: Seconds of the parts of low latency HLS, 0 without any.
+    hls_part: float = 0.0
+    browser: BrowserOptions = DEFAULT_BROWSER
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +237,7 @@ class RecordingPlan:
     waits: Waits = Waits()
     retry_count: int = 0
     overwrite: bool = True
+    browser: BrowserOptions = DEFAULT_BROWSER
 
     @property
     def needs_browser(self) -> bool:

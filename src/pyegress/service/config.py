@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pyegress.errors import InvalidRequest
+from pyegress.plan.encoding_arguments import HARDWARE, QUALITIES
+from pyegress.plan.encodings import EncodingWish
 from pyegress.plan.recording_plan import Service
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
+from pyegress.service.browser_config import BrowserSection
 from pyegress.service.config_reader import (
     UNLIMITED,
     About,
@@ -75,6 +79,9 @@ class ServiceConfig:
     cpu_cost: Annotated[CostSection, About("What an egress is reckoned with.")] = field(default_factory=CostSection)
     logging: Annotated[LoggingSection, About("The log, on standard error.")] = field(default_factory=LoggingSection)
     state_directory: Annotated[str, About('What must survive a restart; "" is ~/.local/state/pyegress.')] = ""
+    quality: Annotated[str, About("What an encoder spends on its picture: economy, standard or high.")] = "standard"
+    hardware: Annotated[str, About("What encodes H.264: none, nvenc, or auto (nvenc where there is one).")] = "none"
+    video_encoder_threads: Annotated[int, About("0 leaves their number to the size of the pictures.")] = 0
     spare_workers: Annotated[int, About("Workers that wait, loaded, for the next egress.")] = 1
     kill_grace: Annotated[Seconds, About("For recordings that are ended by a second signal.")] = _KILL_GRACE
     drain_timeout: Annotated[Seconds, About("How long a drain may take; 0s is without limit.")] = UNLIMITED
@@ -86,15 +93,15 @@ class ServiceConfig:
         str, About("Who draws the default layouts: native, or chrome, which opens a page of them.")
     ] = "native"
     template_port: Annotated[int, About("That page is served here, to this machine only.")] = 7980
-    enable_chrome_sandbox: Annotated[bool, unused("no browser is used")] = False
-    chrome_flags: Annotated[AnySection, unused("no browser is used")] = field(default_factory=dict)
-    insecure: Annotated[bool, unused("no browser is used")] = False
+    browser: Annotated[BrowserSection, About("How web pages are opened.")] = field(default_factory=BrowserSection)
+    chrome_flags: Annotated[AnySection, About("Switches of Chromium, with their values.")] = field(default_factory=dict)
+    insecure: Annotated[bool, About("Chromium checks no certificates, and lets pages load anything.")] = False
+    enable_chrome_sandbox: Annotated[bool, unused("browser.sandbox: it is used where the system allows it")] = False
     max_upload_queue: Annotated[int, unused("the spool on disk is the queue")] = 60
     io_workers: Annotated[int, unused("every egress has a queue of its own")] = 5
     pulse_sink_reap_grace_sec: Annotated[int, unused("no sound server is shared")] = 30
     latency: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
     latency_overrides: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
-    video_encoder_threads: Annotated[int, unused("the encoders choose")] = 0
     enable_one_shot_sender_report_sync: Annotated[bool, _NO_TUNING] = False
     enable_sync_engine: Annotated[bool, _NO_TUNING] = False
     audio_tempo_controller: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
@@ -135,6 +142,25 @@ class ServiceConfig:
                 s3_retries=s3.retries if s3 else Retries(),
             ),
             limits=self.session_limits.limits,
+            encoding=EncodingWish(
+                quality=QUALITIES[self.quality],
+                hardware=HARDWARE[self.hardware],
+                threads=self.video_encoder_threads or None,
+            ),
+            browser=self.browser.options(
+                flags=self.chrome_flags, insecure=self.insecure, redis=self.redis, trusted=self._trusted
+            ),
+        )
+
+    @property
+    def _trusted(self) -> tuple[str, ...]:
+        """Where pages may go although it may be a private address: the server that we record, and our templates."""
+        places = (urlsplit(url) for url in (self.ws_url, self._template_base) if url)
+        return tuple(
+            f"[{place.hostname}]:{port}" if ":" in place.hostname else f"{place.hostname}:{port}"
+            for place in places
+            if place.hostname
+            for port in (place.port or (443 if place.scheme in ("wss", "https") else 80),)
         )
 
     @property
@@ -258,12 +284,16 @@ def _contradictions(config: ServiceConfig) -> Iterator[InvalidRequest]:
         yield bad_config("template_engine", "draws nothing", "Use native or chrome")
     if config.serves_templates and not config.template_port:
         yield bad_config("template_port", "is none, but template_engine is chrome", "Give it a port, 7980 is usual")
+    yield from config.browser.contradictions()
     cost = config.cpu_cost
     if not 0 < cost.max_cpu_utilization <= 1:
         yield bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")
     if cost.memory_source not in ("proc_rss", "cgroup"):
         yield bad_config("cpu_cost.memory_source", "is no source of figures", "Use proc_rss or cgroup")
-    for key in ("spare_workers", "io_workers"):
+    for key, table in (("quality", QUALITIES), ("hardware", HARDWARE)):
+        if getattr(config, key) not in table:
+            yield bad_config(key, "is no name that is known", f"Use one of {', '.join(table)}")
+    for key in ("spare_workers", "io_workers", "video_encoder_threads"):
         if getattr(config, key) < 0:
             yield bad_config(key, "must not be negative", "Use 0 or more")
     for key in ("storage", "backup", "backup_storage"):

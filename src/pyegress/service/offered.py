@@ -13,29 +13,21 @@ from pyegress.plan.recording_plan import (
     StreamOutput,
     WebsocketOutput,
 )
-from pyegress.plan.sources import PageSource, TemplateSource
 from pyegress.plan.storage import LocalStorage
 
 _FILES = "Record a file on the disk of the service (file_outputs)"
 
 #: What a plan may ask for, the request's field for it, and what there is instead.
 NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] = (
-    ("Web pages", "url", lambda plan: isinstance(plan.source, PageSource), "Record a room, a participant or tracks"),
-    (
-        "Templates drawn by web pages",
-        "custom_base_url",
-        lambda plan: isinstance(plan.source, TemplateSource),
-        "Leave custom_base_url and template_base out: the default layouts are drawn without a browser",
-    ),
     ("Streams", "stream_outputs", lambda plan: _has(plan, StreamOutput), _FILES),
-    ("HLS segments", "segment_outputs", lambda plan: _has(plan, SegmentOutput), _FILES),
-    ("Images", "image_outputs", lambda plan: _has(plan, ImageOutput), _FILES),
     ("WebSocket outputs", "websocket_url", lambda plan: _has(plan, WebsocketOutput), _FILES),
     (
         "Uploads",
         "storage",
         lambda plan: any(
-            isinstance(output, FileOutput) and not isinstance(output.storage, LocalStorage) for output in plan.outputs
+            isinstance(output, FileOutput | SegmentOutput | ImageOutput)
+            and not isinstance(output.storage, LocalStorage)
+            for output in plan.outputs
         ),
         "Leave s3, gcp, azure and aliOSS out of the request and of the service's storage: files are kept on its disk",
     ),

@@ -8,6 +8,7 @@ import secrets
 import string
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +23,7 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Start
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
@@ -30,6 +31,7 @@ from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.left_workers import LeftWorkers
 from pyegress.service.offered import check_offered
+from pyegress.service.own_ports import listening_ports
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
 
@@ -57,8 +59,16 @@ def new_node_id() -> str:
 class Supervisor:
     """An `EgressService`. Used as `async with`: leaving it ends what runs, in order."""
 
-    def __init__(self, config: ServiceConfig, *, node_id: str = "") -> None:
+    def __init__(
+        self,
+        config: ServiceConfig,
+        *,
+        node_id: str = "",
+        browser_missing: Callable[[], EgressError | None] = lambda: None,
+    ) -> None:
+        """`browser_missing` says why pages cannot be recorded here."""
         self.config = config
+        self._browser_missing = browser_missing
         self.node_id = node_id or new_node_id()
         self.draining = False
         #: How egresses ended: (type, result) -> count, for metrics.
@@ -118,7 +128,7 @@ class Supervisor:
             request=start.request.SerializeToString(),
             info=info.SerializeToString(),
             at=at,
-            service=self._service,
+            service=self._protected(plan),
             directory=self.config.local_directory,
             result_path=self._left.path_of(start.egress_id),
             room_id=start.room_id,
@@ -250,6 +260,15 @@ class Supervisor:
         check_offered(plan)
         return plan
 
+    def _protected(self, plan: RecordingPlan) -> Service:
+        """What the worker is told; a page must not reach what belongs to us."""
+        if not plan.needs_browser:
+            return self._service
+        kept = {self.config.template_port} if self.config.serves_templates else set()
+        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
+        browser = self._service.browser
+        return replace(self._service, browser=replace(browser, own=(*browser.own, *ours)))
+
     def _check_free(self, plan: RecordingPlan) -> None:
         """Two recordings into one file would leave none."""
         taken = {name: run.info.egress_id for run in self._runs.values() for name in _fixed_names(run.plan)}
@@ -266,6 +285,8 @@ class Supervisor:
         return cost_of(plan, self.config.cpu_cost, self.watch.machine.cores)
 
     def _refusal(self, plan: RecordingPlan, cost: float) -> EgressError | None:
+        if plan.needs_browser and (missing := self._browser_missing()) is not None:
+            return missing
         return self.watch.refusal(cost, memory_of(plan, self.config.cpu_cost))
 
     def _cannot(self, egress_id: str, what: str) -> EgressError:

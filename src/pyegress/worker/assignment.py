@@ -14,8 +14,9 @@ from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan
 from pyegress.plan.selection import OneTrack
 from pyegress.plan.sources import MediaSource
-from pyegress.worker.composition import Composition
 from pyegress.worker.delivery import Delivery, InPlace
+from pyegress.worker.egress_session import EgressSession
+from pyegress.worker.encoding_session import encoding_session
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
@@ -26,7 +27,7 @@ from pyegress.worker.session import RecordingSession
 class Assignment:
     """A session, and how its result is told."""
 
-    session: RecordingSession
+    session: EgressSession
 
     def outcome(self, result: RecordingResult) -> Outcome:
         """What becomes of the egress."""
@@ -64,10 +65,7 @@ def assign(launch: Launch, *, on_progress: Callable[[Progress], None]) -> Assign
 
         return Assignment(RecordingSession(copies, make_recorder=recorder, on_progress=on_progress))
 
-    def composition(on_error: Callable[[EgressError], None]) -> MediaRecorder:
-        return Composition(plan, on_error=on_error, delivery=delivery)
-
-    return Assignment(RecordingSession(plan, make_recorder=composition, on_progress=on_progress))
+    return Assignment(encoding_session(plan, delivery=delivery, on_progress=on_progress))
 
 
 def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutput]:

@@ -15,8 +15,9 @@ from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
+from pyegress.media.steps import Step
 from pyegress.media.taps import PictureTap
-from pyegress.outputs.encoded_streams import audio_stream, video_stream
+from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.recording_plan import RecordingPlan
@@ -40,6 +41,7 @@ from pyegress.worker.output_sink import Source
 from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import Recorded, RecordedFile, RecordedStream
 from pyegress.worker.stage import RoomStage, SingleStage, Stage
+from pyegress.worker.stream_specs import spec_of, too_slow
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,11 @@ class Composition:
     def streams(self) -> tuple[StreamOutcome, ...]:
         return self._outputs.streams if self._outputs is not None else ()
 
+    def steps(self) -> list[Step]:
+        """From the decoders to the outputs."""
+        engine, outputs = self._engine, self._outputs
+        return [*(engine.steps() if engine is not None else ()), *(outputs.steps() if outputs is not None else ())]
+
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media."""
         return 0.0 if self._begun is None else max(0.0, now - self._begun)
@@ -102,8 +109,10 @@ class Composition:
     # -- what happens -----------------------------------------------------------------------------------------------
 
     def check_output(self) -> None:
-        """Find out before joining what would fail later: no folder, no permission, a name that is taken."""
+        """Find out before joining what would fail later: no folder, no permission, a name that is taken, no card."""
         check_files(self._plan, self._delivery)
+        if Kind.VIDEO in self._plan.encoded:
+            check_hardware(self._plan.video)
 
     def joined(self, room_name: str, room_sid: str) -> None:
         """Room tokens are known: outputs can be named, and encoders made ready."""
@@ -183,12 +192,8 @@ class Composition:
         except Exception as error:
             # Said by on_failed already; what was encoded is kept.
             logger.debug("finishing after an error: %r", error)
-        if engine.stats.dropped:
-            drawn = engine.stats.dropped + engine.stats.pictures
-            self.warn(
-                f"The machine could not keep up: {engine.stats.dropped} of {drawn} pictures were left out "
-                "(fewer pixels, fewer frames per second or quality=economy cost less)"
-            )
+        if text := too_slow(engine.stats):
+            self.warn(text)
         return await outputs.finish()
 
     # -- TrackTarget ------------------------------------------------------------------------------------------------
@@ -222,13 +227,7 @@ class Composition:
             self._engine.request_keyframe()
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
-        """The stream that an encoder's first packet begins."""
-        if first.codec.kind is Kind.VIDEO:
-            assert self._plan.video is not None
-            return video_stream(self._plan.video, first)
-        encoder = self._engine.audio_encoder if self._engine is not None else None
-        assert encoder is not None
-        return audio_stream(encoder)
+        return spec_of(first, self._plan.video, self._engine)
 
     def _describe(self, result: FileResult, dropped: int) -> RecordedFile:
         streams = []

@@ -41,8 +41,10 @@ class Progress:
     tracks: tuple[TrackProgress, ...] = ()
     #: What the recording waits for, "" when it does not wait.
     waiting_for: str = ""
-    #: What the room shows meanwhile, for instance `alice: camera, microphone (muted)`.
+    #: What is seen meanwhile: in the room, for instance `alice: camera, microphone (muted)`, or on a page's console.
     seen: tuple[str, ...] = ()
+    #: A page is recorded, and not a room.
+    of_page: bool = False
     #: The connection is being re-established.
     reconnecting: bool = False
     #: Why it ends, once it does.

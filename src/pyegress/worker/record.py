@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from pyegress.clock import wall
-from pyegress.errors import EgressError, InvalidRequest
+from pyegress.errors import InvalidRequest
 from pyegress.layouts.layout import Layout
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
@@ -34,8 +34,8 @@ from pyegress.worker.progress import Progress, RecordingResult
 if TYPE_CHECKING:
     from pyegress.plan.foreground import Session
     from pyegress.plan.recording_plan import RecordingPlan
-    from pyegress.worker.media_recorder import MediaRecorder
-    from pyegress.worker.session import RecordingSession
+    from pyegress.worker.egress_session import EgressSession
+    from pyegress.worker.output_arguments import OutputPath, OutputPaths
 
 
 class EncodingOptions(TypedDict, total=False):
@@ -51,6 +51,7 @@ class EncodingOptions(TypedDict, total=False):
     audio_codec: str
     key_frame_interval: float
     quality: str
+    hardware: str
 
 
 class Recording:
@@ -58,17 +59,13 @@ class Recording:
 
     def __init__(self, plan: CopyPlan | RecordingPlan) -> None:
         self.plan = plan
-        self._session: RecordingSession | None = None
+        self._session: EgressSession | None = None
         self._stopped = False
         self._task: asyncio.Task[RecordingResult] | None = None
         self._watchers: set[asyncio.Queue[Progress | None]] = set()
 
     async def __aenter__(self) -> Self:
-        # Not before it is needed: what records is much to load, and a mistake in the arguments is answered without.
-        from pyegress.worker.session import RecordingSession
-
-        make = None if isinstance(self.plan, CopyPlan) else _composition(self.plan)
-        self._session = RecordingSession(self.plan, make_recorder=make, on_progress=self._publish)
+        self._session = _session_of(self.plan, self._publish)
         if self._stopped:
             self._session.stop(EndReason.STOPPED)
         self._task = asyncio.create_task(self._run(self._session), name="recording")
@@ -120,7 +117,7 @@ class Recording:
         finally:
             self._watchers.discard(queue)
 
-    async def _run(self, session: RecordingSession) -> RecordingResult:
+    async def _run(self, session: EgressSession) -> RecordingResult:
         try:
             return await session.run()
         finally:
@@ -135,7 +132,7 @@ class Recording:
 def record_track(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPath,
     track_id: str = "",
     identity: str = "",
     source: str = "",
@@ -166,7 +163,7 @@ def record_participant(
     *,
     room: str,
     identity: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     screen_share: bool = False,
     url: str = "",
     api_key: str = "",
@@ -196,7 +193,9 @@ def record_participant(
     if not (copy or asked.copies):
         from pyegress.plan.foreground import plan_participant
 
-        session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size, grace)
+        session = foreground_session(
+            connection, output, duration, wait, reconnect_window, overwrite, max_file_size, grace
+        )
         return Recording(plan_participant(session, asked, identity=identity, screen_share=screen_share))
     _check_copies(asked, max_file_size)
     return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite, grace))
@@ -205,7 +204,7 @@ def record_participant(
 def record_track_composite(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     audio_track_id: str = "",
     video_track_id: str = "",
     url: str = "",
@@ -230,7 +229,7 @@ def record_track_composite(
     if not (copy or asked.copies):
         from pyegress.plan.foreground import plan_track_composite
 
-        session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
+        session = foreground_session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
         plan = plan_track_composite(session, asked, audio_track_id=audio_track_id, video_track_id=video_track_id)
         return Recording(plan)
     _check_copies(asked, max_file_size)
@@ -240,7 +239,7 @@ def record_track_composite(
 def record_tracks(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPath,
     url: str = "",
     api_key: str = "",
     api_secret: str = "",
@@ -262,11 +261,12 @@ def record_tracks(
 def record_room(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     layout: str = "",
     audio_only: bool = False,
     video_only: bool = False,
     audio_mixing: str = "",
+    custom_base_url: str = "",
     url: str = "",
     api_key: str = "",
     api_secret: str = "",
@@ -283,22 +283,30 @@ def record_room(
     `layout` is grid, speaker or single-speaker, each with -light too and with options (`grid?names=1&gap=8`); the
     extension of `output` decides the container, .mp4 without one (`audio_only`: .ogg). Ends when the room ends, at a
     limit (`max_file_size` in bytes), or at `stop`. `wait` is for the room alone. Else as `record_track`.
+    With `custom_base_url` a web page draws the room, in Chromium: `layout` is whatever it knows, and `wait` is for the
+    START_RECORDING that it writes to its console.
     """
-    Layout.parse(layout)
+    if not custom_base_url:
+        Layout.parse(layout)
     connection = _connection(room, url, api_key, api_secret, token)
     asked = EncodingArguments(**encoding)
     from pyegress.plan.foreground import plan_room
 
-    session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
+    session = foreground_session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
     kinds: dict[str, Any] = {"audio_only": audio_only, "video_only": video_only}
+    kinds["custom_base_url"] = custom_base_url
     return Recording(plan_room(session, asked, layout=layout, audio_mixing=audio_mixing, **kinds))
 
 
-def _composition(plan: RecordingPlan) -> Callable[[Callable[[EgressError], None]], MediaRecorder]:
-    """Whatever encodes, loaded when a recording starts."""
-    from pyegress.worker.composition import Composition  # loads PyAV
+def _session_of(plan: CopyPlan | RecordingPlan, on_progress: Callable[[Progress], None]) -> EgressSession:
+    """What records a plan, loaded when it starts: it is much, and a mistake in the arguments is answered without."""
+    if isinstance(plan, CopyPlan):
+        from pyegress.worker.session import RecordingSession
 
-    return lambda on_error: Composition(plan, on_error=on_error)
+        return RecordingSession(plan, on_progress=on_progress)
+    from pyegress.worker.encoding_session import encoding_session
+
+    return encoding_session(plan, on_progress=on_progress)
 
 
 def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
@@ -311,9 +319,9 @@ def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
         )
 
 
-def _session(
-    connection: Connection,
-    output: str | os.PathLike[str],
+def foreground_session(
+    connection: Connection | None,
+    output: OutputPaths,
     duration: float | None,
     wait: float | None,
     reconnect_window: float,
@@ -321,16 +329,14 @@ def _session(
     max_file_size: int | None,
     grace: float = DEFAULT_GRACE,
 ) -> Session:
+    """What every recording in the foreground is told."""
     from pyegress.plan.foreground import Session
     from pyegress.room.options import new_egress_id
+    from pyegress.worker.output_arguments import output_words
 
-    path = os.fspath(output)
-    if ".." in path.split("/"):
-        # Names of requests cannot leave their folder; whoever types a path may.
-        path = os.path.abspath(path) + ("/" if path.endswith("/") else "")
     return Session(
         connection=connection,
-        output=path,
+        outputs=output_words(output),
         at=wall(),
         egress_id=new_egress_id(),
         duration=duration,
@@ -340,6 +346,14 @@ def _session(
         reconnect_window=reconnect_window,
         overwrite=overwrite,
     )
+
+
+def _path_of_copies(output: OutputPaths) -> str:
+    if isinstance(output, str | os.PathLike):
+        return os.fspath(output)
+    from pyegress.worker.output_arguments import copy_path
+
+    return copy_path(output)
 
 
 def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) -> Connection:
@@ -357,7 +371,7 @@ def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) 
 def _plan(
     connection: Connection,
     selection: Selection,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     duration: float | None,
     wait: float | None,
     reconnect_window: float,
@@ -367,7 +381,7 @@ def _plan(
     return CopyPlan(
         connection=connection,
         selection=selection,
-        output=os.fspath(output),
+        output=_path_of_copies(output),
         duration=duration,
         wait=wait,
         grace=grace,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError, RoomConnectionFailed
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
+from pyegress.media.steps import Step
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.room.events import (
@@ -125,6 +126,10 @@ class RecordingSession:
             streams=self._recorder.streams,
         )
 
+    def steps(self) -> list[Step]:
+        """What it is made of behind its sources."""
+        return self._recorder.steps()
+
     async def run(self) -> RecordingResult:
         """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""
         try:
@@ -213,8 +218,6 @@ class RecordingSession:
                     feed.expect_from(event.at)
             case Disconnected(error=error, reason=reason):
                 return Stop(EndReason.FAILURE if error else EndReason.SOURCE_CLOSED, reason.replace("_", " "), error)
-            case _:
-                pass
         return self._source_over(event.at)
 
     def _arrived(self, participant: Participant) -> None:
@@ -281,10 +284,7 @@ class RecordingSession:
         if self._index is not None and self._recorder.started:
             self._index.tick(now, self._room_name)
         self._report()
-        return self._limit_reached(now) or self._over_or_late(now)
-
-    def _over_or_late(self, now: Monotonic) -> Stop | None:
-        return self._source_over(now) or self._waited_too_long(now)
+        return self._limit_reached(now) or self._source_over(now) or self._waited_too_long(now)
 
     def _limit_reached(self, now: Monotonic) -> Stop | None:
         duration, size = self._terms.duration, self._terms.max_file_size

@@ -1,0 +1,23 @@
+"""What runs one egress, whatever it records."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pyegress.lifecycle.recording import EndReason, Lifecycle
+from pyegress.worker.progress import Progress, RecordingResult
+
+
+class EgressSession(Protocol):
+    """`run` once; `stop` and `progress` at any time, on the same event loop."""
+
+    lifecycle: Lifecycle
+
+    def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
+        """Ask for an ordinary end: nothing more is taken, outputs are finished. Idempotent."""
+
+    def progress(self) -> Progress:
+        """A snapshot of now."""
+
+    async def run(self) -> RecordingResult:
+        """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""
