@@ -14,11 +14,23 @@ class UploadProgress:
     delivered: int = 0
     bytes_delivered: int = 0
     failing: str = ""
+    #: Of those that wait.
+    segments_waiting: int = 0
+    playlists_waiting: int = 0
 
     @property
     def any(self) -> bool:
         """Whether anything is uploaded at all."""
         return bool(self.waiting or self.delivered)
+
+    @property
+    def text(self) -> str:
+        """What is left to do, in words; "" when nothing is."""
+        if not self.waiting:
+            return ""
+        things = "1 object" if self.waiting == 1 else f"{self.waiting} objects"
+        failing = f" ({self.failing})" if self.failing else ""
+        return f"uploading {things}, {self.bytes_waiting / 1e6:.1f} MB left{failing}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from pyegress.storage.digests import MIB, Digests, part_size
 from pyegress.storage.failures import upload_failed
 from pyegress.storage.local_file import LocalFile, Unreadable
 from pyegress.storage.locations import location, object_key
-from pyegress.storage.stores import Store, check_azure_key, open_store
+from pyegress.storage.stores import Store, check_azure_key, complete, open_store
 
 #: Parts of one object that are on their way at once; memory is this and one more, times the size of a part.
 PARALLEL_PARTS = 4
@@ -31,7 +32,7 @@ class Bucket:
     """A `Destination`. Opened when it is first used. `put` any number at once, on one event loop."""
 
     def __init__(self, storage: Storage) -> None:
-        self.storage = storage
+        self.storage = complete(storage, os.environ)
         self._opening: asyncio.Task[Store] | None = None
 
     async def put(self, path: Path, name: str, content_type: str, *, sent: Callable[[int], None]) -> Stored:
@@ -50,6 +51,18 @@ class Bucket:
             raise
         except Unreadable as error:
             raise error.failure from None
+        except _FOREIGN as error:
+            raise upload_failed(self.storage, str(error)) from None
+
+    async def probe(self, name: str) -> None:
+        """Put a small object there and delete it again. Raises OutputFailed."""
+        key = object_key(self.storage, name)
+        try:
+            store = await self._store()
+            await obstore.put_async(store, key, b"pyegress", use_multipart=False)
+            await obstore.delete_async(store, key)
+        except EgressError:
+            raise
         except _FOREIGN as error:
             raise upload_failed(self.storage, str(error)) from None
 

@@ -96,6 +96,8 @@ class Uploads:
             delivered=self._delivered,
             bytes_delivered=self._bytes_delivered,
             failing=next((lane.failing for lane in self._lanes.values() if lane.failing), ""),
+            segments_waiting=sum(item.kind is ObjectKind.SEGMENT for item in objects),
+            playlists_waiting=sum(item.kind is ObjectKind.PLAYLIST for item in objects),
         )
 
     def place(self, name: str, storage: Storage) -> Path:

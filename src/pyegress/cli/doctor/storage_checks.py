@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 
-from pyegress.cli.doctor.findings import Finding, failed, good, skipped, warning
+from pyegress.cli.doctor.findings import Finding, failed, good, skipped
 from pyegress.errors import EgressError
 from pyegress.plan.storage import LocalStorage, Storage
 from pyegress.service.config import ServiceConfig
@@ -12,11 +13,15 @@ from pyegress.service.config import ServiceConfig
 #: Puts a small object into a storage and deletes it. Raises EgressError.
 Probe = Callable[[Storage], Awaitable[None]]
 
-#: None while this version uploads nothing.
-PROBE: Probe | None = None
+
+async def put_and_delete(storage: Storage) -> None:
+    """A `Probe`."""
+    from pyegress.storage.bucket import Bucket
+
+    await Bucket(storage).probe(f"pyegress-doctor-{secrets.token_hex(8)}")
 
 
-async def check_storage(config: ServiceConfig, probe: Probe | None = PROBE) -> list[Finding]:
+async def check_storage(config: ServiceConfig, probe: Probe = put_and_delete) -> list[Finding]:
     """The storage and its backup."""
     findings = []
     backup = config.backup or config.backup_storage
@@ -32,16 +37,9 @@ async def check_storage(config: ServiceConfig, probe: Probe | None = PROBE) -> l
     return findings
 
 
-async def _try(check: str, storage: Storage, probe: Probe | None) -> Finding:
+async def _try(check: str, storage: Storage, probe: Probe) -> Finding:
     if isinstance(storage, LocalStorage):
         return skipped(check, "files stay on this disk")
-    if probe is None:
-        return warning(
-            check,
-            f"{storage.label} is configured",
-            "This version uploads nothing: requests are refused while it is configured.",
-            "Leave it out",
-        )
     try:
         await probe(storage)
     except EgressError as error:
