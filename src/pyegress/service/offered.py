@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pyegress.errors import Code, InvalidRequest
-from pyegress.plan.recording_plan import (
-    FileOutput,
-    ImageOutput,
-    RecordingPlan,
-    SegmentOutput,
-    StreamOutput,
-    WebsocketOutput,
-)
-from pyegress.plan.storage import LocalStorage
+from pyegress.plan.recording_plan import RecordingPlan, StreamOutput, WebsocketOutput
 
 _FILES = "Record a file on the disk of the service (file_outputs)"
 
@@ -21,16 +13,6 @@ _FILES = "Record a file on the disk of the service (file_outputs)"
 NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] = (
     ("Streams", "stream_outputs", lambda plan: _has(plan, StreamOutput), _FILES),
     ("WebSocket outputs", "websocket_url", lambda plan: _has(plan, WebsocketOutput), _FILES),
-    (
-        "Uploads",
-        "storage",
-        lambda plan: any(
-            isinstance(output, FileOutput | SegmentOutput | ImageOutput)
-            and not isinstance(output.storage, LocalStorage)
-            for output in plan.outputs
-        ),
-        "Leave s3, gcp, azure and aliOSS out of the request and of the service's storage: files are kept on its disk",
-    ),
 )
 
 

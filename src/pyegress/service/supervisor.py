@@ -32,6 +32,7 @@ from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.left_workers import LeftWorkers
 from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
+from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
 
@@ -71,6 +72,7 @@ class Supervisor:
         self.draining = False
         #: How egresses ended: (type, result) -> count, for metrics.
         self.results: Counter[tuple[str, str]] = Counter()
+        self.uploads = UploadFigures()
         self._service = config.service
         self._runs: dict[str, EgressRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -135,7 +137,7 @@ class Supervisor:
             retry_count=start.retry_count,
             log_level=self.config.log_level,
         )
-        run = EgressRun(plan, launch, info, publish=self._publish)
+        run = EgressRun(plan, launch, info, publish=self._publish, on_upload=self.uploads.add)
         self._runs[start.egress_id] = run
         self.watch.loads[start.egress_id] = Load(cost, monotonic())
         self._publish(info)

@@ -13,6 +13,7 @@ from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
 from pyegress.media.steps import Step
@@ -178,6 +179,10 @@ class Composition:
 
     def tick(self, now: Monotonic) -> None:
         """Time passes; the media thread sees to that itself."""
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        """Every publication that was recorded, in the order in which they came."""
+        return tuple(filter(None, (feed.track_span(self._utc_offset) for feed in self._feeds)))
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         """Render what is held, up to `end` or to the end of the media, and finish every output."""

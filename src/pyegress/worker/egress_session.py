@@ -11,7 +11,9 @@ from pyegress.worker.progress import Progress, RecordingResult
 class EgressSession(Protocol):
     """`run` once; `stop` and `progress` at any time, on the same event loop."""
 
-    lifecycle: Lifecycle
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """Where it stands."""
 
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
         """Ask for an ordinary end: nothing more is taken, outputs are finished. Idempotent."""
