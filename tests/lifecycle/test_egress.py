@@ -7,18 +7,8 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import (
-    EgressStatus,
-    Failure,
-    FileOutcome,
-    Outcome,
-    conclude,
-    explain,
-    legal,
-    move,
-    route,
-    status_of,
-)
+from pyegress.lifecycle.egress import EgressStatus, conclude, explain, legal, move, route, status_of
+from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, IllegalMove
 from pyegress.plan.egress_info import starting_info
 from tests.plan.requests import FILE, NOW, planned, room

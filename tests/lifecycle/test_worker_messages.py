@@ -6,8 +6,8 @@ import pytest
 
 from pyegress.clock import Wall
 from pyegress.errors import Code
-from pyegress.lifecycle.egress import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.json_lines import BadLine, encode
+from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import (
     Ended,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,16 @@ from livekit.protocol import egress as pb
 
 from pyegress.codecs import Codec
 from pyegress.errors import EgressError
+from pyegress.lifecycle.outcome import StreamOutcome, StreamStatus
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.egress_info import starting_info
 from pyegress.plan.form import EgressRequest
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits
+from pyegress.plan.recording_plan import FileOutput, Service, SessionLimits
 from pyegress.plan.selection import OneTrack
-from pyegress.plan.storage import StorageDefaults
 from pyegress.worker.assignment import Assignment, assign
+from pyegress.worker.delivery import InPlace
 from pyegress.worker.planned_paths import PlannedPaths
 from pyegress.worker.progress import RecordedFile, RecordingResult
 from tests.plan.requests import FILE, NOW, SERVICE, planned, room, track, v2, v2_file
@@ -39,40 +41,21 @@ def assigned(request: EgressRequest, service: Service = SERVICE, directory: str 
     return assign(launch, on_progress=lambda progress: None)
 
 
-def recorded(path: str) -> RecordingResult:
-    file = RecordedFile(Path(path), 7, 2.0, (), "alice", "", NOW, 0.0, 2.0, warnings=("slow disk",))
-    return RecordingResult(RecordingState.COMPLETE, EndReason.STOPPED, (file,), NOW, 2.0, "standup", "RM_1")
-
-
-async def test_a_composition_is_written_below_the_directory_of_the_service() -> None:
-    assignment = assigned(room(FILE))
-    plan = assignment.session.plan
-    assert isinstance(plan, RecordingPlan)
-    (output,) = plan.outputs
-    assert isinstance(output, FileOutput)
-    assert output.path == "/out/a.mp4"
-    outcome = assignment.outcome(recorded("/out/a.mp4"))
-    assert [(file.filename, file.location, file.size) for file in outcome.files] == [("a.mp4", "/out/a.mp4", 7)]
+async def test_how_a_result_is_told() -> None:
+    file = RecordedFile(Path("/out/a.mp4"), 7, 2.0, (), "alice", "", NOW, 0.0, 2.0, warnings=("slow disk",))
+    elsewhere = replace(file, filename="a.mp4", location="https://bucket/a.mp4", warnings=())
+    stream = StreamOutcome("rtmp://h/app/{...}", StreamStatus.FINISHED)
+    files = file, elsewhere
+    result = RecordingResult(
+        RecordingState.COMPLETE, EndReason.STOPPED, files, NOW, 2.0, "standup", "RM_1", streams=(stream,)
+    )
+    outcome = assigned(room(FILE)).outcome(result)
+    assert [(told.filename, told.location, told.size) for told in outcome.files] == [
+        ("/out/a.mp4", "/out/a.mp4", 7),
+        ("a.mp4", "https://bucket/a.mp4", 7),
+    ]
     assert outcome.warnings == ("slow disk",)
-
-
-@pytest.mark.parametrize(
-    ("prefix", "asked", "path", "filename"),
-    [
-        ("", "/abs/a.mp4", "/abs/a.mp4", "/abs/a.mp4"),
-        ("p", "b/a.mp4", "/out/p/b/a.mp4", "b/a.mp4"),
-        ("p", "/b/a.mp4", "/out/p/b/a.mp4", "b/a.mp4"),
-        ("/p", "a.mp4", "/p/a.mp4", "a.mp4"),
-    ],
-)
-async def test_prefixes_and_absolute_names(prefix: str, asked: str, path: str, filename: str) -> None:
-    service = Service(ws_url="ws://h", api_key="k", api_secret="s", storage=StorageDefaults(prefix=prefix))
-    assignment = assigned(room(pb.EncodedFileOutput(filepath=asked)), service)
-    plan = assignment.session.plan
-    assert isinstance(plan, RecordingPlan)
-    assert [output.path for output in plan.outputs if isinstance(output, FileOutput)] == [path]
-    (file,) = assignment.outcome(recorded(path)).files
-    assert (file.filename, file.location) == (filename, path)
+    assert outcome.streams == (stream,)
 
 
 CAMERA = pb.MediaSource(video_track_id="TR_1")
@@ -106,7 +89,7 @@ def named(tmp_path: Path, asked: str, *codecs: Codec, part: int = 1) -> str:
     assert isinstance(plan, CopyPlan)
     output = next(iter(planned(track(str(tmp_path / asked))).outputs))
     assert isinstance(output, FileOutput)
-    paths = PlannedPaths(plan, output, NOW, is_ours=lambda path: False)
+    paths = PlannedPaths(plan, output, InPlace(), NOW, is_ours=lambda path: False)
     paths.joined("standup", "RM_1")
     camera = publication("TR_1", codecs[0])
     path_for = paths.of_participant(participant("al/ice", camera), camera)

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from pyegress.clock import Wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, OutputFailed
+from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.containers import Container
 from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.delivery import InPlace
 from pyegress.worker.encoded_file import EncodedFile
+from pyegress.worker.output_sink import Source
+from pyegress.worker.progress import RecordedFile
 from tests.outputs.media import frames_of, read_back
 from tests.support.waiting import eventually
 
@@ -30,7 +35,20 @@ class Opened:
     def __init__(self, path: Path, kinds: frozenset[Kind] = BOTH) -> None:
         self.path = path
         self.failures: list[EgressError] = []
-        self.file = EncodedFile(path, Container.WEBM, kinds, spec_for=spec, metadata={}, on_failed=self.failures.append)
+        self.result: FileResult | None = None
+        self.dropped = 0
+        source = Source(
+            kinds=kinds,
+            spec_for=spec,
+            started_at=lambda: Wall(1e9),
+            describe=self.describe,
+            request_keyframe=lambda: None,
+        )
+        self.file = EncodedFile(path, Container.WEBM, source, InPlace(), metadata={}, on_failed=self.failures.append)
+
+    def describe(self, result: FileResult, dropped: int) -> RecordedFile:
+        self.result, self.dropped = result, dropped
+        return RecordedFile(result.path, result.size, result.duration, (), "", "", Wall(1e9), 0.0, result.duration)
 
     def take(self, kind: Kind, frames: tuple[EncodedFrame, ...]) -> None:
         for frame in frames:
@@ -45,10 +63,11 @@ async def test_it_begins_when_every_kind_has_come(tmp_path: Path) -> None:
     await eventually(lambda: opened.file.bytes_written > 0, "the file")
     opened.take(Kind.VIDEO, PICTURES[1:])
     opened.take(Kind.AUDIO, SOUND[50:])
-    result = await opened.file.finish()
+    (file,) = (await opened.file.finish()).files
+    result = opened.result
     assert result is not None
-    assert opened.file.result is result
-    assert opened.file.dropped == 0
+    assert opened.dropped == 0
+    assert file.location == str(opened.path)
     assert [stream.codec for stream in result.streams] == [Codec.VP8, Codec.OPUS], "pictures first"
     video, audio = read_back(opened.path).tracks
     assert video.payloads == [frame.payload for frame in PICTURES]
@@ -66,7 +85,7 @@ async def test_packets_come_from_two_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     await eventually(lambda: not any(thread.is_alive() for thread in threads), "both threads")
-    assert await opened.file.finish() is not None
+    assert (await opened.file.finish()).made
     video, audio = read_back(opened.path).tracks
     assert (len(video.payloads), len(audio.payloads)) == (len(PICTURES), len(SOUND))
     assert video.times == sorted(video.times)
@@ -75,7 +94,8 @@ async def test_packets_come_from_two_threads(tmp_path: Path) -> None:
 async def test_only_one_kind_ever_came(tmp_path: Path) -> None:
     opened = Opened(tmp_path / "x.webm")
     opened.take(Kind.AUDIO, SOUND)
-    result = await opened.file.finish()
+    await opened.file.finish()
+    result = opened.result
     assert result is not None
     assert [stream.codec for stream in result.streams] == [Codec.OPUS]
 
@@ -84,14 +104,14 @@ async def test_one_kind_is_expected(tmp_path: Path) -> None:
     opened = Opened(tmp_path / "x.webm", frozenset({Kind.VIDEO}))
     opened.take(Kind.VIDEO, PICTURES)
     await eventually(lambda: opened.file.bytes_written > 0, "the file")
-    assert await opened.file.finish() is not None
+    assert (await opened.file.finish()).made
     assert len(read_back(opened.path).tracks) == 1
 
 
 async def test_nothing_came(tmp_path: Path) -> None:
     opened = Opened(tmp_path / "x.webm")
-    assert await opened.file.finish() is None
-    assert (opened.file.bytes_written, opened.file.dropped) == (0, 0)
+    assert not (await opened.file.finish()).made
+    assert (opened.file.bytes_written, opened.file.paths) == (0, [])
     assert not opened.path.exists()
 
 
@@ -101,5 +121,5 @@ async def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:
     opened.take(Kind.AUDIO, SOUND)
     opened.take(Kind.VIDEO, PICTURES)
     await eventually(lambda: opened.failures, "what went wrong")
-    with pytest.raises(OutputFailed):
-        await opened.file.finish()
+    (error,) = (await opened.file.finish()).errors
+    assert isinstance(error, OutputFailed)

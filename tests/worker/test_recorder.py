@@ -57,7 +57,7 @@ async def test_every_track_gets_a_file(tmp_path: Path) -> None:
     recording = Recording(tmp_path)
     mic, camera = recording.begin(ALICE, MIC), recording.begin(ALICE, CAMERA)
     play((mic, 1.0, 3.0), (camera, 1.5, 3.0))
-    files = await recording.recorder.finish(None)
+    files = (await recording.recorder.finish(None)).files
     assert [file.path.name for file in files] == ["alice-microphone-TR_A.ogg", "alice-camera-TR_V.webm"]
     assert [file.start for file in files] == [pytest.approx(0.0), pytest.approx(0.5)]
     assert [file.end for file in files] == [pytest.approx(2.0, abs=0.05)] * 2
@@ -79,7 +79,7 @@ async def test_a_file_is_finished_when_its_track_is_over(tmp_path: Path) -> None
     assert index["alice TR_A"]["end"] is None
     assert index["alice TR_A"]["files"] == [{"path": "alice-microphone-TR_A.ogg", "start": 0.0, "end": None}]
     play((mic, 1.0, 2.0))
-    files = await recording.recorder.finish(at(2.0))
+    files = (await recording.recorder.finish(at(2.0))).files
     durations = {file.path.name: file.duration for file in files}
     assert durations == {
         "alice-camera-TR_V.webm": pytest.approx(1.0, abs=0.05),
@@ -99,7 +99,7 @@ async def test_sender_reports_put_the_tracks_of_a_participant_on_one_clock(tmp_p
     start, entry = recording.recorder.index()[0], entries(recording.recorder)
     assert start is not None
     assert entry["alice TR_V"]["start"] - entry["alice TR_A"]["start"] == pytest.approx(0.48, abs=0.002)
-    files = await recording.recorder.finish(None)
+    files = (await recording.recorder.finish(None)).files
     assert files[1].start - files[0].start == pytest.approx(0.48, abs=0.002)
     assert files[1].path.name == "alice-camera-TR_V.webm"
 
@@ -173,7 +173,7 @@ async def test_a_track_that_is_begun_again_does_not_overwrite_itself(tmp_path: P
         play((camera, begin_at, begin_at + 1.0))
         camera.feed.end()
         recording.recorder.track_over(camera.feed)
-    files = await recording.recorder.finish(None)
+    files = (await recording.recorder.finish(None)).files
     assert [file.path.name for file in files] == ["alice-camera-TR_V.webm", "alice-camera-TR_V-take2.webm"]
 
 
@@ -206,7 +206,7 @@ async def test_a_container_that_cannot_hold_the_codec_is_refused_before_any_medi
     play((mic, 0.0, 1.0))
     camera = recording.begin(ALICE, CAMERA)
     play((mic, 1.0, 2.0), (camera, 1.0, 2.0))
-    files = await recording.recorder.finish(None)
+    files = (await recording.recorder.finish(None)).files
     assert [file.path.name for file in files] == ["a.mp4", "a-2.webm"]
     assert recording.recorder.warnings
     assert not recording.errors

@@ -14,6 +14,7 @@ import pytest
 from pyegress.clock import Monotonic, Wall, monotonic
 from pyegress.codecs import Codec
 from pyegress.errors import InvalidRequest, RoomConnectionFailed
+from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.room.events import (
@@ -38,7 +39,7 @@ from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker import session as session_module
 from pyegress.worker.feed import Feed
 from pyegress.worker.media_recorder import recordable
-from pyegress.worker.progress import RecordedFile, RecordingResult
+from pyegress.worker.progress import Recorded, RecordedFile, RecordingResult
 from pyegress.worker.session import RecordingSession
 from tests.support.waiting import eventually
 from tests.worker.encoding_plans import pair_plan, participant_plan, room_plan
@@ -99,6 +100,7 @@ class NotedRecorder:
         self.seconds = 0.0
         self.started_at: Wall | None = None
         self.paths: list[Path] = []
+        self.streams: tuple[StreamOutcome, ...] = ()
 
     def elapsed(self, now: Monotonic) -> float:
         return self.seconds
@@ -127,9 +129,9 @@ class NotedRecorder:
 
     def tick(self, now: Monotonic) -> None: ...
 
-    async def finish(self, end: Monotonic | None) -> tuple[RecordedFile, ...]:
+    async def finish(self, end: Monotonic | None) -> Recorded:
         self.ended.append(end)
-        return (FILE,) if self.started else ()
+        return Recorded((FILE,) if self.started else ())
 
     def begin_stream(self, feed: Feed, codec: Codec) -> None: ...
 

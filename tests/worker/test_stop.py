@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pyegress.clock import Monotonic, Wall
 from pyegress.errors import InvalidRequest, RoomConnectionFailed
+from pyegress.lifecycle.outcome import StreamOutcome, StreamStatus
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.selection import ParticipantTracks
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.presence import Presence
-from pyegress.worker.progress import RecordedFile
+from pyegress.worker.progress import Recorded, RecordedFile
 from pyegress.worker.stop import Stop, end_of_media, final_state
 from pyegress.worker.terms import terms_of
 from tests.worker.encoding_plans import CONNECTION, participant_plan, room_plan
@@ -76,7 +78,11 @@ def test_a_connection_that_never_came_back_ended_when_it_was_lost() -> None:
 
 def test_how_it_ended() -> None:
     file = RecordedFile(Path("x"), 1, 1.0, (), "", "", Wall(0.0), 0.0, 1.0)
-    assert final_state(None, (file,)) is RecordingState.COMPLETE
-    assert final_state(None, ()) is RecordingState.ABORTED
-    for files in ((), (file,)):
-        assert final_state(InvalidRequest("no"), files) is RecordingState.FAILED
+    stream = StreamOutcome("rtmp://h/a/{...}", StreamStatus.FINISHED)
+    sent = replace(stream, started_at=Wall(1.0))
+    nothing = Recorded(streams=(stream,))
+    for made in (Recorded((file,)), Recorded(streams=(stream, sent))):
+        assert final_state(None, made) is RecordingState.COMPLETE
+        assert final_state(InvalidRequest("no"), made) is RecordingState.FAILED
+    assert final_state(None, nothing) is RecordingState.ABORTED
+    assert final_state(InvalidRequest("no"), nothing) is RecordingState.FAILED

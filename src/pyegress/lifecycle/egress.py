@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall
-from pyegress.errors import Code, EgressError
+from pyegress.lifecycle.outcome import Outcome, StreamOutcome
 from pyegress.lifecycle.recording import EndReason, IllegalMove
-from pyegress.plan.egress_info import copy_single_result, nanoseconds
+from pyegress.lifecycle.results import write_results, write_streams
+from pyegress.plan.egress_info import nanoseconds
 
 
 class EgressStatus(Enum):
@@ -52,44 +52,6 @@ LIMIT_REACHED = ("Session limit reached", 413)
 _END_REASON = "End reason: "
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error on its way between processes: what `EgressError` says of itself."""
-
-    code: Code
-    message: str
-    remedy: str = ""
-    field: str = ""
-
-    @classmethod
-    def of(cls, error: EgressError) -> Failure:
-        return cls(error.code, error.message, error.remedy, error.field)
-
-    def as_error(self) -> EgressError:
-        return EgressError(self.message, remedy=self.remedy, field=self.field, code=self.code)
-
-
-@dataclass(frozen=True, slots=True)
-class FileOutcome:
-    """One finished file: its name as the request means it, where it lies, bytes, UTC seconds, seconds of media."""
-
-    filename: str
-    location: str
-    size: int
-    started_at: Wall
-    duration: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a recording ended: why, what went wrong, what was made nevertheless."""
-
-    reason: EndReason
-    files: tuple[FileOutcome, ...] = ()
-    error: Failure | None = None
-    warnings: tuple[str, ...] = ()
-
-
 def status_of(info: pb.EgressInfo) -> EgressStatus:
     """The status of an info."""
     return EgressStatus(int(info.status))
@@ -118,11 +80,11 @@ def move(
     *,
     reason: EndReason | None = None,
     error: tuple[str, int] | None = None,
-    files: Sequence[FileOutcome] = (),
+    made: Outcome | None = None,
 ) -> pb.EgressInfo:
     """The info after a move; IllegalMove when the table does not have it.
 
-    `error` is text and number; a reason that was told before is kept.
+    `error` is text and number; a reason that was told before is kept; `made` has the results.
     """
     old = status_of(info)
     if not legal(old, new):
@@ -137,7 +99,8 @@ def move(
         moved.error, moved.error_code = error
     if new.final:
         moved.ended_at = moved.updated_at
-    _write_files(moved, files)
+    if made is not None:
+        write_results(moved, made)
     return moved
 
 
@@ -146,6 +109,13 @@ def explain(info: pb.EgressInfo, details: str, at: Wall) -> pb.EgressInfo:
     explained = _changed(info, at)
     explained.details = details
     return explained
+
+
+def report_streams(info: pb.EgressInfo, streams: Sequence[StreamOutcome], at: Wall) -> pb.EgressInfo:
+    """The info with other stream results and the same status."""
+    reported = _changed(info, at)
+    write_streams(reported, streams)
+    return reported
 
 
 def conclude(info: pb.EgressInfo, outcome: Outcome, at: Wall) -> list[pb.EgressInfo]:
@@ -160,14 +130,14 @@ def conclude(info: pb.EgressInfo, outcome: Outcome, at: Wall) -> list[pb.EgressI
     for status in way[:-1]:
         info = move(info, status, at, reason=outcome.reason if status is EgressStatus.ENDING else None)
         infos.append(info)
-    return [*infos, move(info, way[-1], at, reason=reason, error=error, files=outcome.files)]
+    return [*infos, move(info, way[-1], at, reason=reason, error=error, made=outcome)]
 
 
 def _end(outcome: Outcome) -> tuple[EgressStatus, tuple[str, int] | None]:
     limit = outcome.reason is EndReason.LIMIT_REACHED
     if outcome.error is not None:
         return EgressStatus.FAILED, (str(outcome.error.as_error()), outcome.error.code.http)
-    if not outcome.files:
+    if not outcome.made:
         return EgressStatus.ABORTED, LIMIT_BEFORE_START if limit else STOPPED_BEFORE_START
     return (EgressStatus.LIMIT_REACHED, LIMIT_REACHED) if limit else (EgressStatus.COMPLETE, None)
 
@@ -178,19 +148,3 @@ def _changed(info: pb.EgressInfo, at: Wall) -> pb.EgressInfo:
     # A clock that is set back must not let a newer info look older.
     changed.updated_at = max(nanoseconds(at), info.updated_at + 1)
     return changed
-
-
-def _write_files(info: pb.EgressInfo, files: Sequence[FileOutcome]) -> None:
-    """Files in the order of the plan's outputs; a recording that went on in further files has more of them."""
-    for index, file in enumerate(files):
-        if index == len(info.file_results):
-            info.file_results.add()
-        result = info.file_results[index]
-        result.filename = file.filename
-        result.location = file.location
-        result.size = file.size
-        result.started_at = nanoseconds(file.started_at)
-        result.duration = round(file.duration * 1_000_000) * 1_000
-        result.ended_at = result.started_at + result.duration
-    if files:
-        copy_single_result(info)

@@ -12,8 +12,8 @@ from typing import cast
 from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall
-from pyegress.lifecycle.egress import Failure, Outcome
 from pyegress.lifecycle.json_lines import decode
+from pyegress.lifecycle.outcome import Failure, Outcome, StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import Service, Start
@@ -113,7 +113,8 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the recording stands; also a sign of life. `paths` are the files that are written now."""
+    """How the recording stands; also a sign of life. `paths` are the files that are written now, `streams` all
+    destinations that there were."""
 
     state: RecordingState
     elapsed: float
@@ -122,6 +123,7 @@ class Standing:
     seen: tuple[str, ...] = ()
     reason: EndReason | None = None
     paths: tuple[str, ...] = ()
+    streams: tuple[StreamOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,14 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import (
-    EgressStatus,
-    Failure,
-    FileOutcome,
-    Outcome,
-    conclude,
-    explain,
-    move,
-    status_of,
-)
+from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of
+from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome, StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import (
     Ended,
@@ -61,6 +54,8 @@ class EgressRun:
         self._answers: dict[int, asyncio.Future[Failure | None]] = {}
         self._standing: Standing | None = None
         self._media_began: Wall | None = None
+        #: Destinations of streams as they were told last.
+        self._streams: tuple[StreamOutcome, ...] = ()
         self._about = {"egress_id": launch.egress_id, "room": plan.room_name}
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -195,6 +190,9 @@ class EgressRun:
                 self._tell(move(self.info, EgressStatus.ACTIVE, at))
             case RecordingState.ENDING if self.status is EgressStatus.ACTIVE:
                 self._begin_to_end(standing.reason, at)
+        if standing.streams and standing.streams != self._streams and not self.status.final:
+            self._streams = standing.streams
+            self._tell(report_streams(self.info, standing.streams, at))
         if self._media_began is None and standing.elapsed > 0:
             self._media_began = Wall(at - standing.elapsed)
 
@@ -218,9 +216,7 @@ class EgressRun:
 
     def _final(self, outcome: Outcome) -> Outcome:
         """A kill is a failure whatever was still finished."""
-        if self.killed is None:
-            return outcome
-        return Outcome(outcome.reason, outcome.files, self.killed, outcome.warnings)
+        return outcome if self.killed is None else replace(outcome, error=self.killed)
 
     def _on_disk(self) -> tuple[FileOutcome, ...]:
         """The files of a worker that can no longer describe them."""

@@ -16,7 +16,8 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import wall
 from pyegress.errors import Code
-from pyegress.lifecycle.egress import Failure, Outcome, conclude
+from pyegress.lifecycle.egress import conclude
+from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason
 
 logger = logging.getLogger(__name__)

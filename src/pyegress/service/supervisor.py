@@ -16,7 +16,8 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import Code, EgressError, Fault, InvalidRequest, NotFound
-from pyegress.lifecycle.egress import EgressStatus, Failure, status_of
+from pyegress.lifecycle.egress import EgressStatus, status_of
+from pyegress.lifecycle.outcome import Failure
 from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording

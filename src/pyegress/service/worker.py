@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import Failure
 from pyegress.lifecycle.json_lines import BadLine, encode
+from pyegress.lifecycle.outcome import Failure
 from pyegress.lifecycle.worker_messages import LINE_LIMIT, FromWorker, Launch, LogLine, Ready, ToWorker, from_worker
 
 logger = logging.getLogger(__name__)

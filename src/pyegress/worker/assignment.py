@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from pyegress.errors import EgressError
-from pyegress.lifecycle.egress import Failure, FileOutcome, Outcome
+from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.copy_plan import CopyPlan
-from pyegress.plan.recording_plan import FileOutput, Output, RecordingPlan
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan
 from pyegress.plan.selection import OneTrack
 from pyegress.plan.sources import MediaSource
-from pyegress.plan.storage import LocalStorage
 from pyegress.worker.composition import Composition
+from pyegress.worker.delivery import Delivery, InPlace
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
@@ -28,66 +27,50 @@ class Assignment:
     """A session, and how its result is told."""
 
     session: RecordingSession
-    #: The folder that names in the info are relative to, "" for a name that was absolute.
-    base: str
 
     def outcome(self, result: RecordingResult) -> Outcome:
         """What becomes of the egress."""
         return Outcome(
             reason=result.reason,
-            files=tuple(self._file(file) for file in result.files),
+            files=tuple(map(_file, result.files)),
             error=Failure.of(result.error) if result.error is not None else None,
             warnings=(*(warning for file in result.files for warning in file.warnings), *result.warnings),
+            segments=result.segments,
+            images=result.images,
+            streams=result.streams,
         )
 
-    def _file(self, file: RecordedFile) -> FileOutcome:
-        path = os.path.abspath(file.path)
-        return FileOutcome(
-            filename=os.path.relpath(path, self.base) if self.base else path,
-            location=path,
-            size=file.size,
-            started_at=file.started_at,
-            duration=file.duration,
-        )
+
+def _file(file: RecordedFile) -> FileOutcome:
+    path = os.path.abspath(file.path)
+    return FileOutcome(
+        filename=file.filename or path,
+        location=file.location or path,
+        size=file.size,
+        started_at=file.started_at,
+        duration=file.duration,
+    )
 
 
 def assign(launch: Launch, *, on_progress: Callable[[Progress], None]) -> Assignment:
     """The session of a launch. Raises EgressError."""
     plan = plan_recording(launch.read_request(), launch.start, launch.service)
-    base = _base(plan, launch.directory)
-    plan = replace(plan, outputs=tuple(_placed(output, launch.directory) for output in plan.outputs))
+    delivery = InPlace(launch.directory)
     if plan.passthrough:
-        copies, output = _copies(plan)
+        copies, output = _copies(plan, delivery)
 
         def recorder(on_error: Callable[[EgressError], None]) -> MediaRecorder:
-            return Recorder(copies, on_error=on_error, named=output)
+            return Recorder(copies, on_error=on_error, named=output, delivery=delivery)
 
-        return Assignment(RecordingSession(copies, make_recorder=recorder, on_progress=on_progress), base)
+        return Assignment(RecordingSession(copies, make_recorder=recorder, on_progress=on_progress))
 
     def composition(on_error: Callable[[EgressError], None]) -> MediaRecorder:
-        return Composition(plan, on_error=on_error)
+        return Composition(plan, on_error=on_error, delivery=delivery)
 
-    return Assignment(RecordingSession(plan, make_recorder=composition, on_progress=on_progress), base)
-
-
-def _placed(output: Output, directory: str) -> Output:
-    """A local file where it is written: below its prefix and the service's directory."""
-    if not isinstance(output, FileOutput) or not isinstance(output.storage, LocalStorage):
-        return output
-    prefix = output.storage.prefix
-    path = os.path.join(prefix, output.path.lstrip("/")) if prefix else output.path
-    return replace(output, path=os.path.join(directory, path))
+    return Assignment(RecordingSession(plan, make_recorder=composition, on_progress=on_progress))
 
 
-def _base(plan: RecordingPlan, directory: str) -> str:
-    for output in plan.outputs:
-        if isinstance(output, FileOutput):
-            prefix = output.storage.prefix
-            return "" if output.path.startswith("/") and not prefix else str(Path(directory, prefix))
-    return ""
-
-
-def _copies(plan: RecordingPlan) -> tuple[CopyPlan, FileOutput]:
+def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutput]:
     """A plan that copies one track, and its file."""
     (output,) = plan.outputs
     if plan.connection is None or not isinstance(output, FileOutput):
@@ -96,7 +79,7 @@ def _copies(plan: RecordingPlan) -> tuple[CopyPlan, FileOutput]:
         CopyPlan(
             connection=plan.connection,
             selection=_track(plan),
-            output=output.path,
+            output=str(delivery.place(output.path, output.storage)),
             duration=plan.max_duration,
             wait=plan.waits.tracks,
             grace=plan.waits.grace,

@@ -12,13 +12,13 @@ from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.layouts.geometry import Size
+from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
 from pyegress.outputs.encoded_streams import audio_stream, video_stream
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
-from pyegress.plan.containers import Container
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan
+from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
 from pyegress.plan.sources import (
     Channel,
@@ -31,11 +31,13 @@ from pyegress.plan.sources import (
 )
 from pyegress.room.events import Participant, RoomEvent, SenderReportSeen, TrackMuted, TrackPublication
 from pyegress.rtp.frame import EncodedFrame
-from pyegress.worker.encoded_file import EncodedFile
+from pyegress.worker.delivery import Delivery, InPlace
+from pyegress.worker.encoded_outputs import EncodedOutputs
 from pyegress.worker.feed import Feed
 from pyegress.worker.media_recorder import recordable
+from pyegress.worker.output_sink import Source
 from pyegress.worker.planned_files import check_files, named_files
-from pyegress.worker.progress import RecordedFile, RecordedStream
+from pyegress.worker.progress import Recorded, RecordedFile, RecordedStream
 from pyegress.worker.stage import RoomStage, SingleStage, Stage
 
 logger = logging.getLogger(__name__)
@@ -44,13 +46,16 @@ logger = logging.getLogger(__name__)
 class Composition:
     """A `MediaRecorder` that encodes. Methods on the event loop; none blocks."""
 
-    def __init__(self, plan: RecordingPlan, *, on_error: Callable[[EgressError], None]) -> None:
-        """Raises InvalidRequest for a layout that cannot be."""
+    def __init__(
+        self, plan: RecordingPlan, *, on_error: Callable[[EgressError], None], delivery: Delivery | None = None
+    ) -> None:
+        """Raises InvalidRequest for a layout that cannot be. Without `delivery` files stay where they are written."""
         self._plan = plan
+        self._delivery = delivery or InPlace()
         self._on_error = on_error
         self._stage = self._make_stage()
         self._engine: MediaEngine | None = None
-        self._files: list[EncodedFile] = []
+        self._outputs: EncodedOutputs | None = None
         self._feeds: list[Feed] = []
         self._tracks: dict[Feed, Participant] = {}
         self._channels: dict[str, Channel] = {}
@@ -74,11 +79,15 @@ class Composition:
 
     @property
     def bytes_written(self) -> int:
-        return sum(file.bytes_written for file in self._files)
+        return self._outputs.bytes_written if self._outputs is not None else 0
 
     @property
     def paths(self) -> list[Path]:
-        return [file.path for file in self._files if file.bytes_written]
+        return self._outputs.paths if self._outputs is not None else []
+
+    @property
+    def streams(self) -> tuple[StreamOutcome, ...]:
+        return self._outputs.streams if self._outputs is not None else ()
 
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media."""
@@ -93,29 +102,28 @@ class Composition:
 
     def check_output(self) -> None:
         """Find out before joining what would fail later: no folder, no permission, a name that is taken."""
-        check_files(self._plan)
+        check_files(self._plan, self._delivery)
 
     def joined(self, room_name: str, room_sid: str) -> None:
         """Room tokens are known: outputs can be named, and encoders made ready."""
-        self._plan = named_files(self._plan, room_name, room_sid)
+        self._plan = named_files(self._plan, room_name, room_sid, self._delivery)
         loop = asyncio.get_running_loop()
-        kinds = frozenset(
-            kind
-            for kind, encoding in ((Kind.VIDEO, self._plan.video), (Kind.AUDIO, self._plan.audio))
-            if encoding is not None
+        kinds = ((Kind.VIDEO, self._plan.video), (Kind.AUDIO, self._plan.audio))
+        source = Source(
+            kinds=frozenset(kind for kind, encoding in kinds if encoding is not None),
+            spec_for=self._spec,
+            started_at=lambda: self.started_at,
+            describe=self._describe,
+            request_keyframe=self._request_keyframe,
         )
-        self._files = [
-            EncodedFile(
-                Path(output.path),
-                output.container or Container.MP4,
-                kinds,
-                spec_for=self._spec,
-                metadata={"title": room_name, "encoder": "pyegress"},
-                on_failed=self._on_error,
-            )
-            for output in self._plan.outputs
-            if isinstance(output, FileOutput)
-        ]
+        self._outputs = outputs = EncodedOutputs(
+            self._plan,
+            source,
+            self._delivery,
+            metadata={"title": room_name, "encoder": "pyegress"},
+            on_error=self._on_error,
+            on_warning=self.warn,
+        )
 
         def failed(error: BaseException) -> None:
             loop.call_soon_threadsafe(self._on_error, _translated(error))
@@ -125,7 +133,7 @@ class Composition:
             audio=self._plan.audio,
             director=self._stage.director if self._stage is not None else None,
             live=self._plan.live,
-            on_packet=self._packet,
+            on_packet=outputs.packet,
             on_failed=failed,
         )
 
@@ -159,11 +167,11 @@ class Composition:
     def tick(self, now: Monotonic) -> None:
         """Time passes; the media thread sees to that itself."""
 
-    async def finish(self, end: Monotonic | None) -> tuple[RecordedFile, ...]:
-        """Render what is held, up to `end` or to the end of the media, and finish every file."""
-        engine = self._engine
-        if engine is None:
-            return ()
+    async def finish(self, end: Monotonic | None) -> Recorded:
+        """Render what is held, up to `end` or to the end of the media, and finish every output."""
+        engine, outputs = self._engine, self._outputs
+        if engine is None or outputs is None:
+            return Recorded()
         zero = engine.zero or self._begun
         if end is not None and zero is not None and self._plan.max_duration is not None:
             end = min(end, Monotonic(zero + self._plan.max_duration))
@@ -178,11 +186,7 @@ class Composition:
                 f"The machine could not keep up: {engine.stats.dropped} of {drawn} pictures were left out "
                 "(fewer pixels, fewer frames per second or quality=economy cost less)"
             )
-        files = []
-        for file in self._files:
-            if (result := await file.finish()) is not None:
-                files.append(self._describe(file, result))
-        return tuple(files)
+        return await outputs.finish()
 
     # -- TrackTarget ------------------------------------------------------------------------------------------------
 
@@ -210,9 +214,8 @@ class Composition:
         if self._engine is not None:
             self._engine.post(message)
 
-    def _packet(self, kind: Kind, packet: EncodedFrame) -> None:
-        for file in self._files:
-            file.packet(kind, packet)
+    def _request_keyframe(self) -> None:
+        """The engine makes key frames by its own interval."""
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
         """The stream that an encoder's first packet begins."""
@@ -223,7 +226,7 @@ class Composition:
         assert encoder is not None
         return audio_stream(encoder)
 
-    def _describe(self, file: EncodedFile, result: FileResult) -> RecordedFile:
+    def _describe(self, result: FileResult, dropped: int) -> RecordedFile:
         streams = []
         for stream in result.streams:
             feeds = [feed for feed in self._feeds if feed.kind is stream.codec.kind and feed.first_arrival is not None]
@@ -238,8 +241,8 @@ class Composition:
                 )
             )
         warnings = [result.warning] if result.warning else []
-        if file.dropped:
-            warnings.append(f"The disk was too slow: {file.dropped} packets were not written")
+        if dropped:
+            warnings.append(f"The disk was too slow: {dropped} packets were not written")
         people = {feed.identity: feed.name for feed in self._feeds}
         identity, name = next(iter(people.items())) if len(people) == 1 else ("", "")
         started_at = self.started_at

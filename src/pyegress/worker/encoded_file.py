@@ -5,35 +5,45 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyegress.codecs import Kind
 from pyegress.errors import EgressError
-from pyegress.outputs.file_writer import FileResult
-from pyegress.outputs.muxer import StreamSpec
+from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.outputs.writer_thread import WriterThread
 from pyegress.plan.containers import Container
 from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.delivery import Delivery, ObjectKind
+from pyegress.worker.output_sink import Source
+from pyegress.worker.progress import Recorded
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pyegress.media.picture import Picture
 
 
 class EncodedFile:
-    """Begins with the first packets of every kind that is expected; `packet` comes from the encoders' threads."""
+    """An `OutputSink`. Begins with the first packets of every kind that is expected."""
 
     def __init__(
         self,
         path: Path,
         container: Container,
-        kinds: frozenset[Kind],
+        source: Source,
+        delivery: Delivery,
         *,
-        spec_for: Callable[[EncodedFrame], StreamSpec],
         metadata: Mapping[str, str],
         on_failed: Callable[[EgressError], None],
     ) -> None:
-        """`spec_for` describes the stream that a first packet begins. Must be called with a running loop."""
-        self.path = path
+        """Must be called with a running loop."""
+        self._path = path
         self._container = container
-        self._expected = kinds
-        self._spec_for = spec_for
+        self._source = source
+        self._delivery = delivery
         self._metadata = metadata
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
@@ -42,16 +52,24 @@ class EncodedFile:
         self._streams: dict[Kind, int] = {}
         self._opening = False
         self._thread: WriterThread | None = None
-        self.result: FileResult | None = None
 
     @property
     def bytes_written(self) -> int:
         return self._thread.bytes_written if self._thread is not None else 0
 
     @property
-    def dropped(self) -> int:
-        """Packets that the disk was too slow for."""
-        return self._thread.dropped.total if self._thread is not None else 0
+    def paths(self) -> list[Path]:
+        return [self._path] if self.bytes_written else []
+
+    @property
+    def streams(self) -> tuple[StreamOutcome, ...]:
+        return ()
+
+    def picture(self, picture: Picture, at: float) -> None:
+        """Files take packets."""
+
+    def sound(self, block: NDArray[np.float32], sample: int) -> None:
+        """Files take packets."""
 
     def packet(self, kind: Kind, packet: EncodedFrame) -> None:
         """The next packet of a kind. Any thread, one for each kind."""
@@ -59,19 +77,28 @@ class EncodedFile:
             thread = self._thread
             if thread is None:
                 self._waiting.append((kind, packet))
-                complete = not self._opening and {kind for kind, _ in self._waiting} == self._expected
+                complete = not self._opening and {kind for kind, _ in self._waiting} == self._source.kinds
                 self._opening = self._opening or complete
         if thread is not None:
             thread.submit(self._streams[kind], packet, packet.timestamp)
         elif complete:
             self._loop.call_soon_threadsafe(self._open)
 
-    async def finish(self) -> FileResult | None:
-        """Finish the file; None if nothing came for it. Raises EgressError if it could not be made."""
+    async def finish(self) -> Recorded:
+        """Finish the file and deliver it."""
         self._open()
-        if self._thread is not None:
-            self.result = await self._thread.aclose()
-        return self.result
+        if self._thread is None:
+            return Recorded()
+        try:
+            result = await self._thread.aclose()
+        except EgressError as error:
+            return Recorded(errors=(error,))
+        file = self._source.describe(result, self._thread.dropped.total)
+        try:
+            delivered = await self._delivery.deliver(result.path, ObjectKind.FILE)
+        except EgressError as error:
+            return Recorded((file,), errors=(error,))
+        return Recorded((replace(file, filename=delivered.name, location=delivered.location),))
 
     def _open(self) -> None:
         with self._lock:
@@ -83,8 +110,10 @@ class EncodedFile:
             # Pictures first: players look for them there.
             kinds = sorted(firsts, key=lambda kind: kind is not Kind.VIDEO)
             self._streams = {kind: index for index, kind in enumerate(kinds)}
-            specs = [self._spec_for(firsts[kind]) for kind in kinds]
-            thread = WriterThread(self.path, self._container, specs, metadata=self._metadata, on_failed=self._on_failed)
+            specs = [self._source.spec_for(firsts[kind]) for kind in kinds]
+            thread = WriterThread(
+                self._path, self._container, specs, metadata=self._metadata, on_failed=self._on_failed
+            )
             for kind, packet in self._waiting:
                 thread.submit(self._streams[kind], packet, packet.timestamp)
             self._waiting.clear()

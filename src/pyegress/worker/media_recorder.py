@@ -8,9 +8,10 @@ from typing import Protocol
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec
 from pyegress.errors import Code, InvalidRequest
+from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.feed import Feed
-from pyegress.worker.progress import RecordedFile
+from pyegress.worker.progress import Recorded
 
 
 class MediaRecorder(Protocol):
@@ -60,8 +61,12 @@ class MediaRecorder(Protocol):
     def tick(self, now: Monotonic) -> None:
         """Time passes."""
 
-    async def finish(self, end: Monotonic | None) -> tuple[RecordedFile, ...]:
-        """Finish every file at `end`; None: where the media ended."""
+    @property
+    def streams(self) -> tuple[StreamOutcome, ...]:
+        """Every destination of a stream that there was, as it is now."""
+
+    async def finish(self, end: Monotonic | None) -> Recorded:
+        """Finish every output at `end`; None: where the media ended."""
 
 
 def recordable(participant: Participant, track: TrackPublication) -> Codec:

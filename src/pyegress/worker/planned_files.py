@@ -8,16 +8,17 @@ from pyegress.errors import OutputFailed
 from pyegress.plan.file_names import resolve_names
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan
 from pyegress.plan.storage import LocalStorage
+from pyegress.worker.delivery import Delivery
 from pyegress.worker.output_paths import check_folder, taken
 
 
-def check_files(plan: RecordingPlan) -> None:
+def check_files(plan: RecordingPlan, delivery: Delivery) -> None:
     """Raise OutputFailed for what would fail later: no folder, no permission, a name that is taken or is a folder.
 
     A name with tokens that only the room tells is left to `named_files`.
     """
     for output in _local(plan):
-        path = Path(output.path)
+        path = delivery.place(output.path, output.storage)
         if "{" in str(path.parent):
             continue
         check_folder(path.parent)
@@ -25,11 +26,11 @@ def check_files(plan: RecordingPlan) -> None:
             _check_free(plan, path)
 
 
-def named_files(plan: RecordingPlan, room_name: str, room_sid: str) -> RecordingPlan:
+def named_files(plan: RecordingPlan, room_name: str, room_sid: str, delivery: Delivery) -> RecordingPlan:
     """The plan with the names that its outputs get in this room. Raises OutputFailed as `check_files` does."""
     named = resolve_names(plan, {"room_name": room_name, "room_id": room_sid})
     for output in _local(named):
-        path = Path(output.path)
+        path = delivery.place(output.path, output.storage)
         check_folder(path.parent)
         _check_free(plan, path)
     return named

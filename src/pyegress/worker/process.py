@@ -21,8 +21,9 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, monotonic, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, Failure, Outcome, conclude, move
+from pyegress.lifecycle.egress import EgressStatus, conclude, move
 from pyegress.lifecycle.json_lines import BadLine, encode
+from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import (
     LINE_LIMIT,
@@ -122,7 +123,14 @@ class WorkerProcess:
                 self._on_progress(self._assignment.session.progress())
 
     def _on_progress(self, progress: Progress) -> None:
-        news = (progress.state, progress.waiting_for, progress.seen, progress.end_reason, progress.paths)
+        news = (
+            progress.state,
+            progress.waiting_for,
+            progress.seen,
+            progress.end_reason,
+            progress.paths,
+            progress.streams,
+        )
         now = monotonic()
         if news == self._told and now - self._told_at < INTERVAL:
             return
@@ -136,6 +144,7 @@ class WorkerProcess:
                 seen=progress.seen,
                 reason=progress.end_reason,
                 paths=tuple(os.path.abspath(path) for path in progress.paths),
+                streams=progress.streams,
             )
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyegress.clock import Wall
 from pyegress.errors import EgressError
+from pyegress.lifecycle.outcome import ImagesOutcome, SegmentsOutcome, StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 
 
@@ -48,6 +49,8 @@ class Progress:
     end_reason: EndReason | None = None
     #: The files that have been begun.
     paths: tuple[Path, ...] = ()
+    #: Every destination of a stream that there was.
+    streams: tuple[StreamOutcome, ...] = ()
 
     @property
     def bitrate(self) -> float:
@@ -90,6 +93,9 @@ class RecordedFile:
     end: float
     #: What is not as it should be, for instance that the disk was too full to finish the file.
     warnings: tuple[str, ...] = ()
+    #: Its name below the storage, and where it lies there; "" for a file that is where it was written.
+    filename: str = ""
+    location: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The file as `--json` and `index.json` write it."""
@@ -119,6 +125,37 @@ class RecordedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What outputs made, each kind in the order of the plan; `errors` of those that could not finish it."""
+
+    files: tuple[RecordedFile, ...] = ()
+    segments: tuple[SegmentsOutcome, ...] = ()
+    images: tuple[ImagesOutcome, ...] = ()
+    streams: tuple[StreamOutcome, ...] = ()
+    errors: tuple[EgressError, ...] = ()
+
+    def __add__(self, other: Recorded) -> Recorded:
+        return Recorded(
+            self.files + other.files,
+            self.segments + other.segments,
+            self.images + other.images,
+            self.streams + other.streams,
+            self.errors + other.errors,
+        )
+
+    @property
+    def made(self) -> bool:
+        """Whether anything was recorded or sent."""
+        sent = any(stream.started_at is not None for stream in self.streams)
+        return bool(self.files or self.segments or self.images) or sent
+
+    @property
+    def duration(self) -> float:
+        """Seconds of media."""
+        return max((*(file.end for file in self.files), *(made.duration for made in self.segments)), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingResult:
     """How a recording ended."""
 
@@ -135,6 +172,9 @@ class RecordingResult:
     error: EgressError | None = None
     details: str = ""
     warnings: tuple[str, ...] = field(default=())
+    segments: tuple[SegmentsOutcome, ...] = ()
+    images: tuple[ImagesOutcome, ...] = ()
+    streams: tuple[StreamOutcome, ...] = ()
 
     def check(self) -> None:
         """Raise the error of a recording that failed; nothing after an ordinary end."""

@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError
+from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.timeline import PLAUSIBLE
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput
 from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.copy_file import CopyFile
+from pyegress.worker.delivery import Delivery, InPlace, ObjectKind
 from pyegress.worker.feed import Feed
 from pyegress.worker.media_recorder import recordable
 from pyegress.worker.output_paths import OutputPaths, PathFor
 from pyegress.worker.parts import Parts
 from pyegress.worker.planned_paths import PlannedPaths
-from pyegress.worker.progress import RecordedFile
+from pyegress.worker.progress import Recorded, RecordedFile
 
 
 class Recorder:
     """A `MediaRecorder` of copies: makes a `Feed` for each track that is recorded and finishes all files in the end."""
 
     def __init__(
-        self, plan: CopyPlan, *, on_error: Callable[[EgressError], None], named: FileOutput | None = None
+        self,
+        plan: CopyPlan,
+        *,
+        on_error: Callable[[EgressError], None],
+        named: FileOutput | None = None,
+        delivery: Delivery | None = None,
     ) -> None:
-        """`named` is the output of a request, whose extension follows the codec."""
+        """`named` is the output of a request, whose extension follows the codec. Without `delivery` files stay where
+        they are written."""
         self._plan = plan
+        self._delivery = delivery or InPlace()
         self._on_error = on_error
         self._paths = (
             OutputPaths(plan, wall(), is_ours=self._is_ours)
             if named is None
-            else PlannedPaths(plan, named, wall(), is_ours=self._is_ours)
+            else PlannedPaths(plan, named, self._delivery, wall(), is_ours=self._is_ours)
         )
         self._room_name = plan.connection.room
         #: One for the whole recording, or one for each track.
@@ -65,6 +75,10 @@ class Recorder:
     @property
     def paths(self) -> list[Path]:
         return [path for parts in self._parts.values() for path in parts.paths]
+
+    @property
+    def streams(self) -> tuple[StreamOutcome, ...]:
+        return ()
 
     @property
     def directory(self) -> Path:
@@ -123,7 +137,7 @@ class Recorder:
     def room_empty(self, at: Monotonic | None) -> None:
         """Copies of nothing need no end."""
 
-    async def finish(self, end: Monotonic | None) -> tuple[RecordedFile, ...]:
+    async def finish(self, end: Monotonic | None) -> Recorded:
         """Finish every file. `end`: until when sound is filled with silence; None for where the media ended."""
         for parts in self._parts.values():
             parts.close(end)
@@ -134,7 +148,18 @@ class Recorder:
         described = [
             file.describe(start - zero, self._utc(start)) for file, start in starts.items() if file.result is not None
         ]
-        return tuple(sorted(described, key=lambda file: (file.start, str(file.path))))
+        recorded = Recorded()
+        for file in sorted(described, key=lambda file: (file.start, str(file.path))):
+            recorded += await self._deliver(file)
+        await self._delivery.aclose()
+        return recorded
+
+    async def _deliver(self, file: RecordedFile) -> Recorded:
+        try:
+            delivered = await self._delivery.deliver(file.path, ObjectKind.FILE)
+        except EgressError as error:
+            return Recorded((file,), errors=(error,))
+        return Recorded((replace(file, filename=delivered.name, location=delivered.location),))
 
     def index(self) -> tuple[Wall | None, list[dict[str, Any]]]:
         """What `index.json` says: second 0 in UTC, and each track on the clock that begins there."""

@@ -122,6 +122,7 @@ class RecordingSession:
             reconnecting=self._policy.reconnecting,
             end_reason=self._end_reason,
             paths=tuple(self._recorder.paths),
+            streams=self._recorder.streams,
         )
 
     async def run(self) -> RecordingResult:
@@ -352,19 +353,22 @@ class RecordingSession:
         room = self._room
         name, sid = self._room_name, room.sid if room is not None else ""
         try:
-            files = await self._recorder.finish(end)
+            recorded = await self._recorder.finish(end)
             if self._index is not None and started:
                 await self._index.finish(name)
         finally:
             if room is not None:
                 await room.aclose()
-        error = stop.error or self._late_error()
+        error = stop.error or self._late_error() or next(iter(recorded.errors), None)
         result = RecordingResult(
-            state=final_state(error, files),
+            state=final_state(error, recorded),
             reason=EndReason.FAILURE if error is not None else stop.reason,
-            files=files,
+            files=recorded.files,
+            segments=recorded.segments,
+            images=recorded.images,
+            streams=recorded.streams,
             started_at=self._recorder.started_at,
-            duration=max((file.end for file in files), default=0.0),
+            duration=recorded.duration,
             room_name=name,
             room_sid=sid,
             error=error,

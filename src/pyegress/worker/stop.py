@@ -9,7 +9,7 @@ from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.presence import Presence
-from pyegress.worker.progress import RecordedFile
+from pyegress.worker.progress import Recorded
 from pyegress.worker.terms import Terms
 
 
@@ -40,8 +40,8 @@ def end_of_media(
     return now
 
 
-def final_state(error: EgressError | None, files: tuple[RecordedFile, ...]) -> RecordingState:
+def final_state(error: EgressError | None, recorded: Recorded) -> RecordingState:
     """How it ended."""
     if error is not None:
         return RecordingState.FAILED
-    return RecordingState.COMPLETE if files else RecordingState.ABORTED
+    return RecordingState.COMPLETE if recorded.made else RecordingState.ABORTED

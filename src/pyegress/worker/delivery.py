@@ -1,0 +1,71 @@
+"""How finished objects get to where the plan wants them, and where they are written before."""
+
+from __future__ import annotations
+
+import asyncio
+import os.path
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from pyegress.plan.storage import Storage
+
+
+class ObjectKind(Enum):
+    """What an object is: decides how it is delivered."""
+
+    FILE = "file"
+    SEGMENT = "segment"
+    #: Delivered again whenever it has changed; only the newest matters.
+    PLAYLIST = "playlist"
+    IMAGE = "image"
+    MANIFEST = "manifest"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An object that is where it belongs: its name as the request means it, its URL or absolute path, bytes."""
+
+    name: str
+    location: str
+    size: int
+    #: The first choice failed, and this is on the backup storage.
+    backup: bool = False
+
+
+class Delivery(Protocol):
+    """Where the objects of one egress go. On the event loop; nothing blocks."""
+
+    def place(self, name: str, storage: Storage) -> Path:
+        """Where the object `name` (a path below the storage's root) is written on this machine."""
+
+    def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
+        """Bring what was written at a place to its storage. The future raises EgressError when that cannot be done."""
+
+    async def aclose(self) -> None:
+        """Wait for what is under way, as long as that makes sense. Idempotent."""
+
+
+class InPlace:
+    """A `Delivery` to the local disk: objects are written where they stay."""
+
+    def __init__(self, directory: str = "") -> None:
+        """Names that are relative go below `directory`, "" is the current folder."""
+        self._directory = directory
+        self._names: dict[Path, str] = {}
+
+    def place(self, name: str, storage: Storage) -> Path:
+        below = os.path.join(storage.prefix, name.lstrip("/")) if storage.prefix else name
+        path = Path(self._directory, below)
+        self._names[path.absolute()] = name
+        return path
+
+    def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
+        done: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
+        path = path.absolute()
+        done.set_result(Delivered(self._names.get(path, str(path)), str(path), path.stat().st_size))
+        return done
+
+    async def aclose(self) -> None:
+        """Everything is in its place."""

@@ -1,0 +1,115 @@
+"""All outputs of one plan that encodes: every packet to every output, and no output disturbs another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyegress.codecs import Kind
+from pyegress.errors import Code, EgressError, InvalidRequest
+from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.plan.containers import Container
+from pyegress.plan.recording_plan import FileOutput, Output, RecordingPlan
+from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.delivery import Delivery
+from pyegress.worker.encoded_file import EncodedFile
+from pyegress.worker.output_sink import OutputSink, Source
+from pyegress.worker.progress import Recorded
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pyegress.media.picture import Picture
+
+logger = logging.getLogger(__name__)
+
+
+class EncodedOutputs:
+    """Made on the event loop, once names are known. `packet`, `picture` and `sound` come from media threads."""
+
+    def __init__(
+        self,
+        plan: RecordingPlan,
+        source: Source,
+        delivery: Delivery,
+        *,
+        metadata: Mapping[str, str],
+        on_error: Callable[[EgressError], None],
+        on_warning: Callable[[str], None],
+    ) -> None:
+        """`on_error` ends the recording: no output is left; `on_warning` tells of one that failed beside others."""
+        self._source = source
+        self._delivery = delivery
+        self._metadata = metadata
+        self._on_error = on_error
+        self._on_warning = on_warning
+        #: By output; what made them fail, as far as they did.
+        self._failed: dict[int, EgressError] = {}
+        self._sinks: list[OutputSink] = [self._make(index, output) for index, output in enumerate(plan.outputs)]
+
+    @property
+    def bytes_written(self) -> int:
+        return sum(sink.bytes_written for sink in self._sinks)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [path for sink in self._sinks for path in sink.paths]
+
+    @property
+    def streams(self) -> tuple[StreamOutcome, ...]:
+        return tuple(stream for sink in self._sinks for stream in sink.streams)
+
+    def packet(self, kind: Kind, packet: EncodedFrame) -> None:
+        for sink in self._sinks:
+            sink.packet(kind, packet)
+
+    def picture(self, picture: Picture, at: float) -> None:
+        for sink in self._sinks:
+            sink.picture(picture, at)
+
+    def sound(self, block: NDArray[np.float32], sample: int) -> None:
+        for sink in self._sinks:
+            sink.sound(block, sample)
+
+    async def finish(self) -> Recorded:
+        """Finish every output, in the order of the plan, and wait until all is delivered."""
+        recorded = Recorded()
+        for sink in self._sinks:
+            recorded += await sink.finish()
+        await self._delivery.aclose()
+        errors = dict.fromkeys((*self._failed.values(), *recorded.errors))
+        return replace(recorded, errors=tuple(errors))
+
+    def _make(self, index: int, output: Output) -> OutputSink:
+        def failed(error: EgressError) -> None:
+            self._on_failed(index, error)
+
+        match output:
+            case FileOutput(container=container):
+                return EncodedFile(
+                    self._delivery.place(output.path, output.storage),
+                    container or Container.MP4,
+                    self._source,
+                    self._delivery,
+                    metadata=self._metadata,
+                    on_failed=failed,
+                )
+            case _:
+                raise InvalidRequest(
+                    f"Outputs of the kind {type(output).__name__} are not offered", code=Code.UNIMPLEMENTED
+                )
+
+    def _on_failed(self, index: int, error: EgressError) -> None:
+        """On the event loop."""
+        if index in self._failed:
+            return
+        self._failed[index] = error
+        logger.error("an output failed: %s", error)
+        if len(self._failed) == len(self._sinks):
+            self._on_error(error)
+        else:
+            self._on_warning(str(error))

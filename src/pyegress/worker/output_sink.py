@@ -1,0 +1,69 @@
+"""One output of a plan that encodes: what it is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pyegress.clock import Wall
+from pyegress.codecs import Kind
+from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.outputs.file_writer import FileResult
+from pyegress.outputs.muxer import StreamSpec
+from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.progress import Recorded, RecordedFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pyegress.media.picture import Picture
+
+
+class OutputSink(Protocol):
+    """What media threads call never blocks; the rest is for the event loop.
+
+    A sink that fails says so once, by the callback it was made with, and takes and ignores what still comes.
+    """
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of files on the disk; 0 for streams."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """Files that have been begun."""
+
+    @property
+    def streams(self) -> tuple[StreamOutcome, ...]:
+        """Every destination of a stream that there was."""
+
+    def packet(self, kind: Kind, packet: EncodedFrame) -> None:
+        """The next packet of an encoder: 90 kHz ticks for pictures, the encoding's sample rate for sound."""
+
+    def picture(self, picture: Picture, at: float) -> None:
+        """A picture as it is drawn, at `at` seconds of the output. Valid during the call."""
+
+    def sound(self, block: NDArray[np.float32], sample: int) -> None:
+        """Mixed sound: [samples, 2] at 48 kHz, from `sample` on. Valid during the call."""
+
+    async def finish(self) -> Recorded:
+        """Finish and deliver what was made; an empty result if nothing came. Errors are in the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What outputs ask of whatever produces the media, a composition or a page."""
+
+    #: The kinds that are encoded.
+    kinds: frozenset[Kind]
+    #: The stream that an encoder's first packet begins.
+    spec_for: Callable[[EncodedFrame], StreamSpec]
+    #: Second 0 of the output in UTC; None before it is known.
+    started_at: Callable[[], Wall | None]
+    #: A finished file with what is known of its tracks; the second argument counts packets that were not written.
+    describe: Callable[[FileResult, int], RecordedFile]
+    #: Make the next picture a key frame.
+    request_keyframe: Callable[[], None]
