@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, Wall, monotonic
 from pyegress.codecs import Codec
@@ -128,6 +129,8 @@ class NotedRecorder:
         self.empty.append(at)
 
     def tick(self, now: Monotonic) -> None: ...
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None: ...
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         self.ended.append(end)

@@ -10,12 +10,13 @@ from pathlib import Path
 import yaml
 
 from pyegress.errors import InvalidRequest
-from pyegress.plan.recording_plan import Service, SessionLimits
+from pyegress.plan.recording_plan import DEFAULT_STREAM_RETRY, Service, SessionLimits, Waits
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
 from pyegress.service.config_reader import UNLIMITED, AnySection, Seconds, bad_config, read_section
 from pyegress.service.storage_config import StorageSection
 
 _IO_CREATE, _IO_UPDATE, _KILL_GRACE = Seconds(15), Seconds(30), Seconds(60)
+_STREAM_RETRY = Seconds(DEFAULT_STREAM_RETRY)
 _RETENTION = Seconds(24 * 3600.0)
 LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "warning": "WARNING", "error": "ERROR"}
 
@@ -187,6 +188,8 @@ class ServiceConfig:
     state_directory: str = ""
     #: Workers that wait, loaded, for the next egress.
     spare_workers: int = 1
+    #: How long a destination of a stream that was lost is tried again; 0: not at all.
+    stream_retry: Seconds = _STREAM_RETRY
     #: For recordings that are ended by a second signal, before they are killed.
     kill_grace: Seconds = _KILL_GRACE
     #: How long a drain may take before running recordings are ended; 0 is without limit.
@@ -223,6 +226,7 @@ class ServiceConfig:
                 s3_retries=s3.retries if s3 else Retries(),
             ),
             limits=self.session_limits.limits,
+            waits=Waits(stream=self.stream_retry),
         )
 
     @property

@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from livekit.protocol import egress as pb
 
-from pyegress.clock import Wall, wall
+from pyegress.clock import Wall, monotonic, wall
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of
-from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome, StreamOutcome
+from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.stream_reports import StreamReports
 from pyegress.lifecycle.worker_messages import (
     Ended,
     Launch,
@@ -54,8 +55,7 @@ class EgressRun:
         self._answers: dict[int, asyncio.Future[Failure | None]] = {}
         self._standing: Standing | None = None
         self._media_began: Wall | None = None
-        #: Destinations of streams as they were told last.
-        self._streams: tuple[StreamOutcome, ...] = ()
+        self._streams = StreamReports()
         self._about = {"egress_id": launch.egress_id, "room": plan.room_name}
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -190,8 +190,7 @@ class EgressRun:
                 self._tell(move(self.info, EgressStatus.ACTIVE, at))
             case RecordingState.ENDING if self.status is EgressStatus.ACTIVE:
                 self._begin_to_end(standing.reason, at)
-        if standing.streams and standing.streams != self._streams and not self.status.final:
-            self._streams = standing.streams
+        if standing.streams and not self.status.final and self._streams.due(standing.streams, monotonic()):
             self._tell(report_streams(self.info, standing.streams, at))
         if self._media_began is None and standing.elapsed > 0:
             self._media_began = Wall(at - standing.elapsed)

@@ -20,6 +20,7 @@ from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.session import RecordingSession
+from pyegress.worker.stop import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,8 @@ def assign(launch: Launch, *, on_progress: Callable[[Progress], None]) -> Assign
 
         return Assignment(RecordingSession(copies, make_recorder=recorder, on_progress=on_progress))
 
-    def composition(on_error: Callable[[EgressError], None]) -> MediaRecorder:
-        return Composition(plan, on_error=on_error, delivery=delivery)
+    def composition(on_over: Callable[[Stop | EgressError], None]) -> MediaRecorder:
+        return Composition(plan, on_over=on_over, delivery=delivery)
 
     return Assignment(RecordingSession(plan, make_recorder=composition, on_progress=on_progress))
 

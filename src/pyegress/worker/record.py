@@ -30,6 +30,7 @@ from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEF
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.worker.progress import Progress, RecordingResult
+from pyegress.worker.stop import Stop
 
 if TYPE_CHECKING:
     from pyegress.plan.foreground import Session
@@ -294,11 +295,11 @@ def record_room(
     return Recording(plan_room(session, asked, layout=layout, audio_mixing=audio_mixing, **kinds))
 
 
-def _composition(plan: RecordingPlan) -> Callable[[Callable[[EgressError], None]], MediaRecorder]:
+def _composition(plan: RecordingPlan) -> Callable[[Callable[[Stop | EgressError], None]], MediaRecorder]:
     """Whatever encodes, loaded when a recording starts."""
     from pyegress.worker.composition import Composition  # loads PyAV
 
-    return lambda on_error: Composition(plan, on_error=on_error)
+    return lambda on_over: Composition(plan, on_over=on_over)
 
 
 def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:

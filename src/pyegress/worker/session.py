@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from livekit.protocol import egress as pb
+
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError, RoomConnectionFailed
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
@@ -55,12 +57,11 @@ class RecordingSession:
         self,
         plan: CopyPlan | RecordingPlan,
         *,
-        make_recorder: Callable[[Callable[[EgressError], None]], MediaRecorder] | None = None,
+        make_recorder: Callable[[Callable[[Stop | EgressError], None]], MediaRecorder] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         seam: DatagramSeam | None = None,
     ) -> None:
-        """`make_recorder(on_error)` makes the files (copies have their own); `on_progress` is called some times a
-        second; `seam` impairs datagrams, for tests."""
+        """`make_recorder(on_over)` makes the files (copies have their own); `seam` impairs datagrams, for tests."""
         self.plan = plan
         self._terms = terms_of(plan)
         self._seam = seam
@@ -103,6 +104,10 @@ class RecordingSession:
         """Ask for an ordinary end: no more media is taken, files are finished. Idempotent."""
         self._inbox.put_nowait(Stop(reason, details))
 
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of a stream. Raises EgressError, also for parts of what was asked."""
+        self._recorder.update_streams(request)
+
     def progress(self) -> Progress:
         """A snapshot of now."""
         now = monotonic()
@@ -110,8 +115,7 @@ class RecordingSession:
         waiting = self._waiting_for
         if room is not None and self.lifecycle.state is RecordingState.WAITING:
             going = [feed for feed in self._feeds.values() if not feed.ended]
-            connected = room.media_state is TransportState.CONNECTED
-            waiting = waiting_text(self._terms, going, media_connected=connected)
+            waiting = waiting_text(self._terms, going, media_connected=room.media_state is TransportState.CONNECTED)
         return Progress(
             state=self.lifecycle.state,
             elapsed=self._recorder.elapsed(now),
@@ -281,10 +285,7 @@ class RecordingSession:
         if self._index is not None and self._recorder.started:
             self._index.tick(now, self._room_name)
         self._report()
-        return self._limit_reached(now) or self._over_or_late(now)
-
-    def _over_or_late(self, now: Monotonic) -> Stop | None:
-        return self._source_over(now) or self._waited_too_long(now)
+        return self._limit_reached(now) or self._source_over(now) or self._waited_too_long(now)
 
     def _limit_reached(self, now: Monotonic) -> Stop | None:
         duration, size = self._terms.duration, self._terms.max_file_size

@@ -65,7 +65,7 @@ def _value(value: Value) -> bytes:
         case str():
             text = value.encode()
             if len(text) > 0xFFFF:
-                return struct.pack(">BI", _LONG_Marker.STRING, len(text)) + text
+                return struct.pack(">BI", _Marker.LONG_STRING, len(text)) + text
             return bytes((_Marker.STRING,)) + _short(value)
         case EcmaArray():
             return struct.pack(">BI", _Marker.ECMA_ARRAY, len(value)) + _members(value.items()) + _END

@@ -118,13 +118,14 @@ class ChunkReader:
     def _chunk(self) -> tuple[int, Message | None] | None:
         """Bytes of the chunk at the front, with the message that it completes; None when it is not all there."""
         data = self._buffer
-        if len(data) < 3:
+        if not data:
             return None
         form, chunk_stream, at = data[0] >> 6, data[0] & 0x3F, 1
-        if chunk_stream == 0:
-            chunk_stream, at = 64 + data[1], 2
-        elif chunk_stream == 1:
-            chunk_stream, at = 64 + data[1] + 256 * data[2], 3
+        if chunk_stream < 2:  # the number is in one or two bytes more (section 5.3.1.1)
+            at = 2 + chunk_stream
+            if len(data) < at:
+                return None
+            chunk_stream = 64 + int.from_bytes(data[1:at], "little")
         incoming = self._streams.get(chunk_stream)
         if incoming is None:
             if form > 1 or len(self._streams) == _MAX_STREAMS:

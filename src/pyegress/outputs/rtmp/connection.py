@@ -10,6 +10,7 @@ import termios
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from pyegress.clock import monotonic
 from pyegress.codecs import Kind
 from pyegress.errors import EgressError, OutputFailed
 from pyegress.outputs.rtmp.address import RtmpAddress
@@ -49,6 +50,7 @@ class RtmpConnection:
         self._conversation = Conversation(address)
         self._written = 0
         self._begin: float | None = None
+        self._published_at = monotonic()
         self._closed = False
 
     @classmethod
@@ -70,7 +72,7 @@ class RtmpConnection:
             async with asyncio.timeout(timeout):
                 reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
         except OSError as error:
-            raise connect_failure(shown, address.host, address.port, error) from None
+            raise connect_failure(shown, address.host, address.port, error, tls=address.tls) from None
         connection = cls(reader, writer, address, shown, preamble)
         try:
             await connection._publish(timeout)
@@ -113,8 +115,7 @@ class RtmpConnection:
             with suppress(OSError):
                 async with asyncio.timeout(_CLOSE):
                     self._write(self._conversation.end())
-                    while self._unsent() and not self._reader.at_eof():
-                        await asyncio.sleep(_POLL)
+                    await self._sent()
                     self._writer.close()
                     await self._writer.wait_closed()
         self._writer.transport.abort()
@@ -130,6 +131,7 @@ class RtmpConnection:
                     while self._conversation.step is step:
                         await self._receive()
                 step = self._conversation.step
+            self._published_at = monotonic()
         except TimeoutError:
             raise stream_failure(
                 self._shown,
@@ -141,9 +143,6 @@ class RtmpConnection:
         """Read once and answer. Raises EgressError when the connection is over."""
         try:
             data = await self._reader.read(_READ)
-        except TimeoutError as error:
-            # Of the network, not of a timer of ours: that cancels.
-            raise lost(self._shown, error) from None
         except OSError as error:
             raise self._over(error) from None
         if not data:
@@ -162,7 +161,7 @@ class RtmpConnection:
     def _over(self, error: OSError | None) -> EgressError:
         step = self._conversation.step
         if step is Step.PUBLISHED:
-            return lost(self._shown, error)
+            return lost(self._shown, error, monotonic() - self._published_at)
         cause = f"the server closed the connection instead of {step.value}"
         return stream_failure(self._shown, cause, "Check application and stream key in the URL, and the server's log")
 
@@ -183,6 +182,11 @@ class RtmpConnection:
         if data and not self._writer.is_closing():
             self._written += len(data)
             self._writer.write(data)
+
+    async def _sent(self) -> None:
+        """Wait until everything is at the other side: closed before, the connection would be reset."""
+        while self._unsent() and not self._reader.at_eof():  # noqa: ASYNC110 - the system tells nobody
+            await asyncio.sleep(_POLL)
 
     def _unsent(self) -> int:
         """Bytes that wait here or that the other side's system has not acknowledged."""

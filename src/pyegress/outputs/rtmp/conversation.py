@@ -149,7 +149,10 @@ class Conversation:
 
     def _answer(self, values: list[Value]) -> bytes:
         name, number, *arguments = [*values, None, None]
-        info = next((value for value in reversed(arguments) if isinstance(value, Mapping)), {})
+        info: Mapping[str, Value] = {}
+        for argument in arguments:
+            if isinstance(argument, Mapping):
+                info = argument
         match name:
             case "_result" if self.step is Step.CONNECT and number == 1:
                 self.step = Step.CREATE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ LIST = "https://ingest.twitch.tv/ingests"
 #: How long an answer is good, seconds.
 _VALID = 3600.0
 _TIMEOUT = 10.0
+_TEMPLATE = re.compile(r"rtmps?://[^ ]+\{stream_key\}[^ ]*")
 _REMEDY = "Try again later, or give the ingest URL itself: rtmps://HOST/app/KEY"
 
 
@@ -54,7 +56,7 @@ def _best(answer: Any, shown: str) -> str:
     for entry in answer.get("ingests") or [] if isinstance(answer, dict) else []:
         for name in ("url_template_secure", "url_template"):
             template = entry.get(name) if isinstance(entry, dict) else None
-            if isinstance(template, str) and template.startswith(("rtmp://", "rtmps://")) and "{stream_key}" in template:
+            if isinstance(template, str) and _TEMPLATE.fullmatch(template):
                 return template
     raise stream_failure(shown, "Twitch's list of ingest servers names none (no ingest found)", _REMEDY)
 

@@ -8,6 +8,9 @@ import ssl
 from pyegress.errors import Code, Fault, OutputFailed, cause_of
 from pyegress.plan.stream_urls import HIDDEN
 
+#: Who hangs up so soon, in seconds, did not want us.
+SOON = 2.0
+
 
 def stream_failure(shown: str, cause: str, remedy: str) -> OutputFailed:
     """`shown` is the redacted URL."""
@@ -21,8 +24,8 @@ def stream_failure(shown: str, cause: str, remedy: str) -> OutputFailed:
     )
 
 
-def connect_failure(shown: str, host: str, port: int, error: OSError) -> OutputFailed:
-    """The error of a connection that could not be made."""
+def connect_failure(shown: str, host: str, port: int, error: OSError, *, tls: bool = False) -> OutputFailed:
+    """The error of a connection that could not be made, over TLS or not."""
     where = f"{host}:{port}"
     match error:
         case socket.gaierror():
@@ -35,7 +38,7 @@ def connect_failure(shown: str, host: str, port: int, error: OSError) -> OutputF
             cause = f"TLS with {where} failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
             return stream_failure(shown, cause, "Check that this port speaks TLS, or use the scheme without it")
         case TimeoutError():
-            cause = f"{where} does not answer"
+            cause = f"{where} does not answer{' with TLS' if tls else ''}"
             return stream_failure(shown, cause, "Check host and port, and that no firewall is between")
         case ConnectionRefusedError():
             cause = f"nothing listens at {where} (connection refused)"
@@ -43,8 +46,14 @@ def connect_failure(shown: str, host: str, port: int, error: OSError) -> OutputF
     return stream_failure(shown, f"{where} cannot be reached: {cause_of(error)}", "Check host and port")
 
 
-def lost(shown: str, error: OSError | None) -> OutputFailed:
-    """The error of a connection that ended while media went over it; without an error it was closed in order."""
+def lost(shown: str, error: OSError | None, after: float) -> OutputFailed:
+    """The error of a connection that ended while media went over it, `after` so many seconds.
+
+    Without an `error` it was closed in order.
+    """
+    if after < SOON:
+        cause = "the server accepted the stream, and closed the connection at once"
+        return stream_failure(shown, cause, "Check the key in the URL, and what the server says of it")
     cause = f"the connection was lost: {cause_of(error)}" if error is not None else "the server closed the connection"
     return stream_failure(shown, cause, "See the server's log")
 

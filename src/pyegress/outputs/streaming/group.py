@@ -9,30 +9,38 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pyegress.codecs import Kind
-from pyegress.errors import Code, EgressError, Fault, NotFound
+from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.outputs.streaming.interleaver import Interleaver
-from pyegress.outputs.streaming.sender import StreamSender
+from pyegress.outputs.streaming.sender import Connection, StreamSender
 from pyegress.outputs.streaming.unit import Unit
-from pyegress.plan.stream_urls import Destination
+from pyegress.plan.stream_updates import (
+    MOST_DESTINATIONS,
+    already_streaming,
+    ending,
+    stream_not_found,
+    too_many_destinations,
+)
+from pyegress.plan.stream_urls import Destination, redact_url
 from pyegress.rtp.frame import EncodedFrame
 
 logger = logging.getLogger(__name__)
 
 
-class Packager(Protocol):
-    """Packets of encoders in, units of a protocol out. Called under a lock, from media threads."""
+class Publisher(Protocol):
+    """How media gets to destinations of one protocol."""
 
-    def package(self, kind: Kind, frame: EncodedFrame) -> Unit: ...
+    def package(self, kind: Kind, frame: EncodedFrame) -> Unit:
+        """The unit of a packet of an encoder. From media threads, never two at once."""
 
-
-#: Makes the sender of a destination: with what asks for a start, and whom to tell of a failure.
-MakeSender = Callable[[Destination, Callable[[StreamSender, EgressError], None]], StreamSender]
+    async def connect(self, target: Destination) -> Connection:
+        """A connection to a destination that has agreed to take media. Raises EgressError."""
 
 
 class StreamGroup:
     """Made on the event loop; `packet` from media threads, everything else on the loop.
 
+    `window` is how long a lost destination is tried again, seconds; `want_start` has the encoder make a key frame.
     `on_failed` is told of every destination that is given up, and `on_empty` when it was the last one, with its error,
     or without one when the last was removed.
     """
@@ -40,14 +48,16 @@ class StreamGroup:
     def __init__(
         self,
         kinds: frozenset[Kind],
-        packager: Packager,
-        make_sender: MakeSender,
+        publisher: Publisher,
         *,
+        window: float,
+        want_start: Callable[[], None],
         on_failed: Callable[[EgressError], None],
         on_empty: Callable[[EgressError | None], None],
     ) -> None:
-        self._packager = packager
-        self._make_sender = make_sender
+        self._publisher = publisher
+        self._window = window
+        self._want_start = want_start
         self._on_failed = on_failed
         self._on_empty = on_empty
         self._loop = asyncio.get_running_loop()
@@ -69,29 +79,36 @@ class StreamGroup:
         return [sender for sender in self._senders if not sender.over]
 
     def add(self, target: Destination) -> None:
-        """Begin to stream there too. Raises InvalidRequest when it is streamed to already."""
+        """Begin to stream there too. Raises EgressError when it is streamed to already, or there are too many."""
+        if self._ending:
+            raise ending()
         for sender in self.active:
             if sender.target.url == target.url or (target.id and sender.target.id == target.id):
-                raise _already(target)
-        self._senders.append(self._make_sender(target, self._given_up))
+                raise already_streaming(target.shown)
+        if len(self.active) >= MOST_DESTINATIONS:
+            raise too_many_destinations(len(self.active) + 1)
+        self._senders.append(
+            StreamSender(
+                target,
+                lambda: self._publisher.connect(target),
+                window=self._window,
+                want_start=self._want_start,
+                on_failed=self._given_up,
+            )
+        )
 
     def remove(self, url: str) -> None:
-        """Stop streaming there, in order; `url` as it was asked for, or as infos show it. Raises NotFound."""
-        found = [sender for sender in self.active if url in (sender.target.url, sender.target.shown)]
-        if not found:
-            raise NotFound(
-                "stream not found: no stream of this egress goes there", field="remove_output_urls"
-            )
-        for sender in found:
-            task = self._loop.create_task(sender.finish(), name=f"end the stream to {sender.target.shown}")
-            self._removing.add(task)
-            task.add_done_callback(self._removed)
+        """Stop streaming there, in order: `url` as it was asked for, its id, or as infos show it. Raises NotFound."""
+        sender = self._find(url)
+        task = self._loop.create_task(sender.finish(), name=f"end the stream to {sender.target.shown}")
+        self._removing.add(task)
+        task.add_done_callback(self._removed)
 
     def packet(self, kind: Kind, frame: EncodedFrame) -> None:
         """The next packet of an encoder."""
         with self._lock:
             idle = not self._ready
-            self._ready += self._interleaver.push(self._packager.package(kind, frame))
+            self._ready += self._interleaver.push(self._publisher.package(kind, frame))
             wake = idle and bool(self._ready)
         if wake:
             self._loop.call_soon_threadsafe(self._hand_out)
@@ -105,6 +122,17 @@ class StreamGroup:
         await asyncio.gather(*(sender.finish() for sender in self._senders))
         if self._removing:
             await asyncio.wait(self._removing)
+
+    def _find(self, url: str) -> StreamSender:
+        going = [sender for sender in self.active if not sender.finishing]
+        for sender in going:
+            if url and url in (sender.target.url, sender.target.ingest, sender.target.id):
+                return sender
+        # Several keys may be shown alike.
+        alike = [sender for sender in going if sender.target.shown == url]
+        if len(alike) == 1:
+            return alike[0]
+        raise stream_not_found(redact_url(url))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -126,13 +154,3 @@ class StreamGroup:
             logger.error("a stream was not ended in order: %r", error)
         if not self.active and not self._ending:
             self._on_empty(None)
-
-
-def _already(target: Destination) -> EgressError:
-    return EgressError(
-        f"There is a stream to {target.shown} already",
-        field="add_output_urls",
-        code=Code.ALREADY_EXISTS,
-        fault=Fault.CALLER,
-        remedy="Remove it first, or use another key: services take one publisher for each",
-    )

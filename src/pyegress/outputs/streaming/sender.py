@@ -81,6 +81,8 @@ class StreamSender:
         self._ended_at: Wall | None = None
         self._status = StreamStatus.ACTIVE
         self._error = ""
+        #: Why the last attempt failed.
+        self._failure: EgressError | None = None
         self._retries = 0
         self._last_retry_at: Wall | None = None
         self._task = asyncio.create_task(self._run(), name=f"stream to {target.shown}")
@@ -105,6 +107,11 @@ class StreamSender:
         return self._status is not StreamStatus.ACTIVE
 
     @property
+    def finishing(self) -> bool:
+        """Whether it has been told to end."""
+        return self._finishing.is_set()
+
+    @property
     def dropped(self) -> int:
         """Units that the destination was too slow for."""
         return self._backlog.dropped
@@ -126,6 +133,9 @@ class StreamSender:
         await asyncio.wait({self._task}, timeout=_FINISH)
         self._task.cancel()
         await asyncio.wait({self._task})
+        if self._started_at is None and self._failure is not None:
+            self._error = str(self._failure)
+            self._end(StreamStatus.FAILED)
         self._end(StreamStatus.FINISHED)
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -136,6 +146,7 @@ class StreamSender:
             if failure is None:
                 self._end(StreamStatus.FINISHED)
                 return
+            self._failure = failure
             delay = self._budget.failed(monotonic())
             if delay is None:
                 self._fail(failure)
@@ -164,15 +175,16 @@ class StreamSender:
 
     async def _unless_finishing(self, wanted: asyncio.Future[Connection]) -> bool:
         """Wait for a connection; whether it was made, or failed, before the stream was to end."""
-        finishing = asyncio.create_task(self._finishing.wait(), name="end of a stream")
+        finishing: asyncio.Future[Any] = asyncio.create_task(self._finishing.wait(), name="end of a stream")
+        either: set[asyncio.Future[Any]] = {wanted, finishing}
         try:
-            await asyncio.wait({wanted, finishing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return wanted.done()
         finally:
             finishing.cancel()
             if not wanted.done():
                 wanted.cancel()
-            await asyncio.wait({wanted, finishing})
+            await asyncio.wait(either)
 
     async def _deliver(self, connection: Connection) -> EgressError | None:
         self._budget.accepted(monotonic())
