@@ -68,9 +68,7 @@ def encoder_alone(path: Path, seconds: float) -> float:
             frames.append(frame)
             if len(frames) >= seconds * 30:
                 break
-    encoder = VideoEncoder(
-        video_encoding(VideoCodec.H264, EncodingWish(), rtmp_or_srt=False, rtmp=False, segments=False)
-    )
+    encoder = VideoEncoder(video_encoding(VideoCodec.H264, EncodingWish(), rtmp_or_srt=False, rtmp=False))
     before = _cpu()
     for tick, frame in enumerate(frames):
         encoder.encode(frame, tick)

@@ -12,6 +12,7 @@ import pytest
 from tests.support.leaks import Snapshot, wait_for_no_leaks, wait_for_no_tasks
 from tests.support.livekit_server import LiveKitServer
 from tests.support.netns import NetworkNamespace, why_unavailable
+from tests.support.sharing import MARKER, machine, put_last, workers
 
 _SERVERS = pytest.StashKey[list[LiveKitServer]]()
 
@@ -95,6 +96,21 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     left = wait_for_no_leaks(before)
     assert not left, "left behind: " + "; ".join(left)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    put_last(items)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return workers()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before the clock of pytest-timeout runs
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep tests that need the machine for themselves apart from all others."""
+    with machine(alone=item.get_closest_marker(MARKER) is not None):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,6 +32,29 @@ class Code(Enum):
         """The number of `EgressInfo.error_code`."""
         return self.value[1]
 
+    @classmethod
+    def of_wire(cls, name: str) -> Code:
+        """The code of a name that psrpc or Twirp uses: the nearest one where there is no such member."""
+        return next((code for code in cls if code.wire == name), _NEAREST.get(name, cls.INTERNAL))
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self in (Code.DEADLINE_EXCEEDED, Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED)
+
+
+#: Names of psrpc and Twirp for which there is no member.
+_NEAREST = {
+    "malformed": Code.INVALID_ARGUMENT,
+    "malformed_request": Code.INVALID_ARGUMENT,
+    "not_acceptable": Code.INVALID_ARGUMENT,
+    "out_of_range": Code.INVALID_ARGUMENT,
+    "unprocessable_entity": Code.INVALID_ARGUMENT,
+    "upstream_client_error": Code.INVALID_ARGUMENT,
+    "aborted": Code.ALREADY_EXISTS,
+    "bad_route": Code.UNIMPLEMENTED,
+}
+
 
 class Fault(Enum):
     """Who has to act."""

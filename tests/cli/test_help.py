@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +21,7 @@ RECORDINGS = ("track", "participant", "track-composite", "tracks", "room")
 ENCODED = ("participant", "track-composite", "room")
 ENCODING = (
     *("--preset", "--width", "--height", "--fps", "--video-bitrate", "--audio-bitrate", "--video-codec"),
-    *("--audio-codec", "--key-frame-interval", "--quality", "--max-file-size"),
+    *("--audio-codec", "--key-frame-interval", "--quality", "--hardware", "--max-file-size"),
 )
 COMMON = (
     *("--room", "--url", "--api-key", "--api-secret", "--token", "--duration", "--wait", "--reconnect-window"),
@@ -57,6 +58,16 @@ def test_only_what_encodes_has_options_for_it(command: str) -> None:
     assert ("--layout" in text) == (command == "room")
 
 
+@pytest.mark.parametrize("command", ["start", "stop", "list", "update-layout", "update-stream", "watch"])
+def test_commands_of_the_service_have_examples_and_say_how_it_is_reached(command: str) -> None:
+    text = shown(command, "--help")
+    assert f"pyegress {command} " in text
+    for name in ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+        assert name in text
+    for code in ExitCode:
+        assert f"{code.value} " in text
+
+
 def test_help_names_what_can_be_chosen() -> None:
     text = shown("record", "room", "--help")
     for table in (VIDEO_CODECS, AUDIO_CODECS, QUALITIES, AUDIO_MIXINGS):
@@ -72,6 +83,12 @@ def test_help_of_the_groups(arguments: list[str]) -> None:
     assert "record" in text.lower()
     if "record" in arguments:
         assert all(f"{command} Record" in text for command in RECORDINGS)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders for outputs are made before the server is asked."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_a_participant_is_waited_for_without_limit_and_a_track_is_not() -> None:
@@ -149,11 +166,20 @@ TRACK = ("record", "track-composite", "-r", "r", "-o", "x", "--audio-track-id", 
             "The option --fps makes no sense for copies of the packets",
         ),
         ((*ALICE, "--copy", "--max-file-size", "5M"), "The option --max-file-size makes no sense for copies of the"),
-        ((*ALICE, "-o", "x.mp3", "--width", "640"), "The option --width makes no sense: no video is recorded."),
-        ((*ALICE, "-o", "x.webm", "--audio-codec", "aac"), "--output: x.webm cannot hold H.264 and AAC."),
+        ((*ALICE[:-1], "x.mp3", "--width", "640"), "The option --width makes no sense: no video is recorded."),
+        ((*ALICE[:-1], "x.webm", "--audio-codec", "aac"), "--output: x.webm cannot hold H.264 and AAC."),
+        ((*ALICE, "-o", "y"), "--output: The request has 2 of a kind of output."),
+        ((*ALICE, "-o", "hls:a.m3u8", "--copy"), "--output: Copies of the packets go to one file."),
+        ((*ALICE, "-o", "hls:a.m3u8?speed=3"), "--output: hls: has no option 'speed=3'. There are duration=, "),
+        ((*ALICE, "-o", "images:a@0s"), "--output: every=0s is no whole number of seconds. Write every=5"),
+        ((*ROOM, "-o", "images:a", "--audio-only"), "--output: Images were asked for, and nothing with pictures"),
+        ((*ROOM, "--video-codec", "vp8", "-o", "hls:a.m3u8"), "--video-codec: "),
         ((*TRACK, "--width", "640"), "The option --width makes no sense: no video is recorded."),
         ((*TRACK, "--video-track-id", "TR_1"), "--audio-track-id: The audio and the video track are the same."),
-        ((*TRACK, "-o", "x.flac", "--audio-bitrate", "96"), "--audio-bitrate makes no sense: FLAC is lossless."),
+        (
+            (*TRACK[:5], "x.flac", *TRACK[6:], "--audio-bitrate", "96"),
+            "--audio-bitrate makes no sense: FLAC is lossless.",
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_named_as_they_were_typed(arguments: tuple[str, ...], message: str) -> None:

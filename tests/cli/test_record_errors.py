@@ -324,6 +324,15 @@ async def test_a_file_that_exists_is_not_touched(livekit_server: LiveKitServer, 
     assert file_facts(path).duration is not None
 
 
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a card")
+async def test_a_card_that_is_not_there(tmp_path: Path) -> None:
+    """Said before anything is joined: there is no server."""
+    env = environment(LIVEKIT_URL="ws://127.0.0.1:1", LIVEKIT_API_KEY="k", LIVEKIT_API_SECRET="s")
+    ended = await run("record", "room", "-r", "r", "-o", tmp_path / "x.mp4", "--hardware", "nvenc", env=env)
+    assert_says(ended, ExitCode.USAGE, "H.264 cannot be encoded by an NVIDIA card here", "hardware auto or none")
+    assert not os.listdir(tmp_path)
+
+
 async def test_a_folder_that_holds_a_recording(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("precious")
     ended = await record_to(livekit_server, "cli-index", tmp_path, command="tracks")

@@ -18,7 +18,10 @@ pytestmark = pytest.mark.media
 
 _FOLDER = Path(__file__).parents[1] / "data" / "egress_pictures"
 #: Left, top, right, bottom of each participant's picture in the frame.
+_WHOLE = (0, 0, 1279, 719)
 _QUARTERS = ((0, 0, 640, 360), (640, 0, 1279, 360), (0, 360, 640, 719))
+#: A part of the frame for somebody who is not in it: were he drawn, it would be seen.
+_UNSEEN = (0, 0, 320, 180)
 _MAIN, _STRIP = (213, 0, 1279, 719), ((0, 0, 213, 133), (0, 133, 213, 266))
 
 
@@ -35,21 +38,25 @@ def published(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image
 @pytest.mark.parametrize(
     ("name", "layout", "boxes", "least"),
     [
-        ("grid_1p", "grid", ((0, 0, 1279, 719),), 0.97),
+        ("grid_1p", "grid", (_WHOLE,), 0.97),
         ("grid_2p", "grid", ((0, 0, 640, 719), (640, 0, 1279, 719)), 0.97),
         ("grid_3p", "grid", _QUARTERS, 0.995),
         ("grid-light_3p", "grid-light", _QUARTERS, 0.995),
         ("grid-light_1p_0video", "grid-light", (), 0.995),
+        ("grid_3p_1video", "grid", (_WHOLE, None, None), 0.97),
+        ("speaker_1p", "speaker", (_WHOLE,), 0.97),
+        ("single-speaker_2p", "single-speaker", (_WHOLE, _UNSEEN), 0.97),
         ("speaker_2p", "speaker", (_MAIN, _STRIP[0]), 0.97),
         ("speaker_3p", "speaker", (_MAIN, *_STRIP), 0.97),
     ],
 )
 def test_pictures_look_as_the_reference_draws_them(
-    name: str, layout: str, boxes: tuple[tuple[int, int, int, int], ...], least: float
+    name: str, layout: str, boxes: tuple[tuple[int, int, int, int] | None, ...], least: float
 ) -> None:
+    """`boxes` has None for who publishes no video."""
     image = Image.open(_FOLDER / f"{name}.webp").convert("RGB")
-    pictures = {f"C{number}": frame_of(published(image, box)) for number, box in enumerate(boxes)}
-    people = [person(number, camera(f"C{number}")) for number in range(len(boxes))]
+    pictures = {f"C{number}": frame_of(published(image, box)) for number, box in enumerate(boxes) if box}
+    people = [person(number, *([camera(f"C{number}")] if box else [])) for number, box in enumerate(boxes)]
     arrangement = arrange(layout, *people)
     drawn = planes_of(Canvas(Size(1280, 720)).compose(arrangement, pictures, set(pictures), 0.0))
     reference = planes_of(frame_of(image))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pyegress.clock import Monotonic, Wall, monotonic
 from pyegress.codecs import Codec, Kind
@@ -22,6 +23,7 @@ from pyegress.media.audio_decoder import audio_decoder
 from pyegress.media.director import CandidateChanged, RoomDirector, SingleDirector
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
+from pyegress.media.taps import PictureTap
 from pyegress.media.video_decoder import VideoDecoder
 from pyegress.outputs.opus import opus_ticks
 from pyegress.plan.encodings import AudioCodec, AudioEncoding, H264Profile, VideoCodec, VideoEncoding
@@ -46,6 +48,9 @@ class Output:
     packets: dict[Kind, list[EncodedFrame]] = field(default_factory=lambda: {Kind.VIDEO: [], Kind.AUDIO: []})
     errors: list[BaseException] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    #: What each picture tap got, and the tap of the sound.
+    drawn: list[list[tuple[float, av.VideoFrame]]] = field(default_factory=list)
+    blocks: list[tuple[int, NDArray[np.float32]]] = field(default_factory=list)
 
     def take(self, kind: Kind, packet: EncodedFrame) -> None:
         with self.lock:
@@ -128,11 +133,24 @@ def composed(
     *,
     video: VideoEncoding | None = VIDEO,
     audio: AudioEncoding | None = AUDIO,
+    encoded: frozenset[Kind] = frozenset(Kind),
+    intervals: Sequence[float] = (),
 ) -> Output:
-    """Everything that happened until now, at once; the output ends at second `end`."""
-    output = Output()
+    """Everything that happened until now, at once; the output ends at second `end`. Pictures and sound are tapped."""
+    output = Output(drawn=[[] for _ in intervals])
     engine = MediaEngine(
-        video=video, audio=audio, director=director, live=False, on_packet=output.take, on_failed=output.errors.append
+        video=video,
+        audio=audio,
+        director=director,
+        live=False,
+        on_packet=output.take,
+        on_failed=output.errors.append,
+        encoded=encoded,
+        pictures=[
+            PictureTap(interval, lambda picture, at, drawn=drawn: drawn.append((at, picture)))  # type: ignore[misc]
+            for interval, drawn in zip(intervals, output.drawn, strict=True)
+        ],
+        on_sound=lambda block, first: output.blocks.append((first, block)),
     )
     for _, message in sorted(messages, key=lambda entry: entry[0]):
         engine.post(message)
@@ -313,3 +331,124 @@ def test_a_stop_before_any_report() -> None:
     numbers = [stamp.number for _, stamp in stamps(output) if stamp]
     assert numbers[0] == 0
     assert len(set(numbers)) >= 29
+
+
+def test_key_frames_lie_at_the_interval_also_where_nobody_is() -> None:
+    """Ticks of key frames are never left out, neither in time that is only filled."""
+    begun = Monotonic(monotonic() - 60.0)
+    messages = [
+        *sent("ada-v", pictures(), begun),
+        (4.0, End("ada-v", Monotonic(begun + 4.0))),
+        (4.01, Pause(Monotonic(begun + 4.0))),
+        (10.0, Resume(Monotonic(begun + 10.0))),
+        *sent("ada-w", pictures(participant=5), begun, at=10.0),
+    ]
+    video = replace(VIDEO, key_frame_interval=0.75, scene_cuts=False)
+    output = composed(one("ada-v", "ada-w"), messages, begun, 14.0, video=video, audio=None)
+    keys = [packet.timestamp for packet in output.packets[Kind.VIDEO] if packet.keyframe]
+    assert keys == [round(round(n * 22.5) * 3000) for n in range(19)]
+
+
+def test_pictures_and_sound_are_given_as_they_are_rendered() -> None:
+    begun = Monotonic(monotonic() - 30.0)
+    messages = [*sent("ada-v", pictures(), begun), *sent("ada-a", beeps(), begun)]
+    output = composed(one("ada-v"), messages, begun, None, intervals=(1.0, 0.0))
+    seconds, every = output.drawn
+    assert [(at, read_stamp(luma_of(picture)).number) for at, picture in seconds] == [  # type: ignore[union-attr]
+        (0.0, 0),
+        (1.0, 30),
+        (2.0, 60),
+        (3.0, 90),
+    ]
+    assert len(every) == 120
+    assert [stamp.number for _, stamp in stamps(output) if stamp] == list(range(120))
+    assert_continuous(output)
+    assert len(output.packets[Kind.AUDIO]) > 190
+
+
+def test_without_encoders_taps_get_everything_and_packets_nothing() -> None:
+    begun = Monotonic(monotonic() - 30.0)
+    messages = [*sent("ada-v", pictures(), begun), *sent("ada-a", beeps(), begun)]
+    output = composed(one("ada-v"), messages, begun, None, encoded=frozenset(), intervals=(0.5,))
+    assert output.packets == {Kind.VIDEO: [], Kind.AUDIO: []}
+    (drawn,) = output.drawn
+    assert [(at, read_stamp(luma_of(picture)).number) for at, picture in drawn] == [  # type: ignore[union-attr]
+        (n / 2, 15 * n) for n in range(8)
+    ]
+    assert_continuous(output)
+
+
+def test_the_first_image_waits_for_the_first_picture() -> None:
+    """Sound comes first: what is drawn meanwhile is only a background."""
+    begun = Monotonic(monotonic() - 30.0)
+    messages = [*sent("ada-a", beeps(), begun), *sent("ada-v", pictures(), begun, at=0.6)]
+    output = composed(one("ada-v"), messages, begun, 4.0, encoded=frozenset(), intervals=(2.0,))
+    (drawn,) = output.drawn
+    assert [at for at, _ in drawn] == [0.6, 2.0]
+    assert read_stamp(luma_of(drawn[0][1])) is not None
+
+
+def test_a_live_output_begins_half_a_second_after_the_first_media_and_key_frames_can_be_asked_for() -> None:
+    """As somebody sees it who watches: in real time, and from a key frame on when he asks."""
+    clock = SteppedClock()
+    output = Output()
+    engine = MediaEngine(
+        video=VIDEO,
+        audio=AUDIO,
+        director=one("ada-v"),
+        live=True,
+        on_packet=output.take,
+        on_failed=output.errors.append,
+        clock=clock,
+    )
+    begun = clock.now
+    messages = sorted([*sent("ada-v", pictures(), begun), *sent("ada-a", beeps(), begun)], key=lambda entry: entry[0])
+
+    def play(until: float) -> None:
+        while messages and messages[0][0] <= until:
+            engine.post(messages.pop(0)[1])
+        clock.go_to(Monotonic(begun + until))
+
+    play(DELAY + 0.49)
+    assert output.packets == {Kind.VIDEO: [], Kind.AUDIO: []}
+    play(DELAY + 0.52)
+    play(DELAY + 1.52)
+    seen = [packet.timestamp / 90_000 for packet in output.packets[Kind.VIDEO]]
+    assert seen[0] == 0.0
+    assert seen[-1] == pytest.approx(1.0, abs=0.07)
+    assert output.packets[Kind.AUDIO][-1].timestamp / SAMPLE_RATE == pytest.approx(1.0, abs=0.07)
+    engine.request_keyframe()
+    play(DELAY + 2.0)
+    engine.finish(Monotonic(begun + 2.0)).result(60)
+    keys = [packet.timestamp / 90_000 for packet in output.packets[Kind.VIDEO] if packet.keyframe]
+    assert len(keys) == 2
+    assert 1.0 < keys[1] < 1.1
+
+
+class SteppedClock:
+    """Stands still until it is moved, and then waits until whoever reads it has seen the new time twice."""
+
+    def __init__(self) -> None:
+        self.now = monotonic()
+        self._reads = 0
+        self._changed = threading.Condition()
+
+    def __call__(self) -> Monotonic:
+        with self._changed:
+            self._reads += 1
+            self._changed.notify_all()
+            return self.now
+
+    def go_to(self, now: Monotonic) -> None:
+        with self._changed:
+            self.now, self._reads = now, 0
+            assert self._changed.wait_for(lambda: self._reads > 8, 30), "nobody looks at the clock"
+
+
+def assert_continuous(output: Output) -> None:
+    """The tapped sound has no gap, and its beeps."""
+    ends = [first + len(block) for first, block in output.blocks]
+    assert [first for first, _ in output.blocks] == [0, *ends[:-1]]
+    whole = np.concatenate([block for _, block in output.blocks])
+    assert whole.shape == (ends[-1], 2)
+    assert beep_onsets(Sound(whole[:, 0], 0.0, ()), tone_of(3)) == pytest.approx([0.0, 1.0, 2.0, 3.0], abs=0.008)

@@ -7,8 +7,18 @@ import pytest
 from livekit.protocol import egress as pb
 from livekit.protocol import models
 
+from pyegress.codecs import Kind
 from pyegress.plan.containers import Container
-from pyegress.plan.encodings import AudioCodec, AudioEncoding, EncodingWish, H264Profile, VideoCodec, VideoEncoding
+from pyegress.plan.encodings import (
+    AudioCodec,
+    AudioEncoding,
+    EncodingWish,
+    H264Profile,
+    Hardware,
+    Quality,
+    VideoCodec,
+    VideoEncoding,
+)
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import (
     NameSuffix,
@@ -233,14 +243,29 @@ def test_options_of_ours_go_before_the_preset() -> None:
     assert file_of(plan).path == "a.webm"
 
 
+def test_what_the_service_is_configured_with_is_meant_by_requests_that_say_nothing() -> None:
+    service = replace(SERVICE, encoding=EncodingWish(quality=Quality.ECONOMY, hardware=Hardware.NVENC, threads=3))
+    plan = planned(room(FILE, preset=2), service=service)
+    assert plan.video is not None
+    assert (plan.video.width, plan.video.quality) == (1920, Quality.ECONOMY)
+    assert (plan.video.hardware, plan.video.threads) == (Hardware.NVENC, 3)
+    # A card encodes H.264 only.
+    other = planned(room(named("a.webm")), service=service).video
+    assert other is not None
+    assert (other.codec, other.hardware) == (VideoCodec.VP8, Hardware.NONE)
+    asked = planned(room(FILE), service=service, encoding=EncodingWish(quality=Quality.HIGH)).video
+    assert asked is not None
+    assert asked.quality is Quality.HIGH
+
+
 @pytest.mark.parametrize(
     ("request_", "interval", "scene_cuts", "constant"),
     [
         (room(FILE), 0, True, False),
         (room(FILE, stream_outputs=[STREAM]), 4, False, True),
         (room(stream_outputs=[pb.StreamOutput(urls=["srt://host:9000"])]), 4, False, False),
-        (room(segment_outputs=[SEGMENTS]), 0, False, False),
-        (room(stream_outputs=[STREAM], segment_outputs=[SEGMENTS]), 0, False, True),
+        (room(segment_outputs=[SEGMENTS]), 4, False, False),
+        (room(stream_outputs=[STREAM], segment_outputs=[SEGMENTS]), 4, False, True),
         (room(stream_outputs=[STREAM], advanced=pb.EncodingOptions(key_frame_interval=2)), 2, False, True),
     ],
 )
@@ -260,10 +285,47 @@ def test_segments_beside_a_stream_are_cut_on_its_key_frames(interval: float, ask
     assert segments_of(plan).duration == duration
 
 
+@pytest.mark.parametrize(
+    ("interval", "duration", "expected", "buffer"),
+    [(0, 6, 6.0, 6.0), (2, 6, 2.0, 6.0), (2.5, 6, 2.0, 6.0), (7, 6, 6.0, 6.0), (0.7, 1, 0.5, 1.0), (0, 60, 60.0, 10.0)],
+)
+def test_segments_begin_with_key_frames_that_are_no_further_apart_than_asked(
+    interval: float, duration: int, expected: float, buffer: float
+) -> None:
+    segments = pb.SegmentedFileOutput(filename_prefix="seg", segment_duration=duration)
+    video = planned(room(segment_outputs=[segments], advanced=pb.EncodingOptions(key_frame_interval=interval))).video
+    assert video is not None
+    assert (video.key_frame_interval, video.buffer) == (expected, buffer)
+
+
 def test_segments_without_a_stream_keep_their_duration() -> None:
     segments = pb.SegmentedFileOutput(filename_prefix="seg", segment_duration=6)
     plan = planned(room(segment_outputs=[segments], advanced=pb.EncodingOptions(key_frame_interval=2)))
     assert segments_of(plan).duration == 6
+
+
+@pytest.mark.parametrize(
+    ("request_", "encoded"),
+    [
+        (room(FILE), {Kind.VIDEO, Kind.AUDIO}),
+        (room(FILE, audio_only=True), {Kind.AUDIO}),
+        (room(FILE, image_outputs=[IMAGES]), {Kind.VIDEO, Kind.AUDIO}),
+        (room(image_outputs=[IMAGES]), set()),
+        (room(segment_outputs=[SEGMENTS]), {Kind.VIDEO, Kind.AUDIO}),
+        (v2(pb.Output(stream=pb.StreamOutput(urls=["ws://host/"])), media=pb.MediaSource(audio=SOUND)), set()),
+    ],
+)
+def test_what_needs_an_encoder(request_: EgressRequest, encoded: set[Kind]) -> None:
+    assert planned(request_).encoded == encoded
+
+
+def test_what_is_wanted_of_pictures_and_sound_as_they_are() -> None:
+    assert planned(room(FILE)).image_interval == 0
+    several = [pb.ImageOutput(filename_prefix=f"{n}", capture_interval=n) for n in (4, 6, 10)]
+    assert planned(room(image_outputs=several)).image_interval == 2
+    socket = v2(pb.Output(stream=pb.StreamOutput(urls=["ws://host/"])), media=pb.MediaSource(audio=SOUND))
+    assert planned(socket).raw_sound
+    assert not planned(room(FILE, stream_outputs=[STREAM])).raw_sound
 
 
 # Containers and codecs of files

@@ -11,12 +11,13 @@ from livekit.protocol import egress as pb
 from pyegress.errors import InvalidRequest
 from pyegress.plan.encoding_arguments import (
     AUDIO_CODECS,
+    HARDWARE,
     PRESET_NAMES,
     QUALITIES,
     VIDEO_CODECS,
     EncodingArguments,
 )
-from pyegress.plan.encodings import AudioCodec, EncodingWish, H264Profile, Quality, VideoCodec
+from pyegress.plan.encodings import AudioCodec, EncodingWish, H264Profile, Hardware, Quality, VideoCodec
 
 pytestmark = pytest.mark.unit
 
@@ -32,6 +33,7 @@ VALUES: dict[str, Any] = {
     "audio_codec": "opus",
     "key_frame_interval": 2.0,
     "quality": "high",
+    "hardware": "auto",
 }
 OF_AUDIO = ("audio_bitrate", "audio_codec")
 
@@ -57,6 +59,7 @@ def test_everything_asked() -> None:
         audio_codec=AudioCodec.OPUS,
         audio_bitrate=96,
         quality=Quality.HIGH,
+        hardware=Hardware.AUTO,
     )
 
 
@@ -86,6 +89,7 @@ def test_every_codec_and_quality_has_a_name() -> None:
     assert {codec for codec, _ in VIDEO_CODECS.values()} == set(VideoCodec)
     assert set(AUDIO_CODECS.values()) == set(AudioCodec)
     assert set(QUALITIES.values()) == set(Quality)
+    assert set(HARDWARE.values()) == set(Hardware)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,7 @@ def test_every_codec_and_quality_has_a_name() -> None:
         ("preset", "4k", "There is no preset '4k'", "PORTRAIT_H264_1080P_60"),
         ("video_codec", "H265", "There is no video codec 'H265'", "h264-main"),
         ("audio_codec", "speex", "There is no audio codec 'speex'", "aac, opus, mp3, pcm, flac"),
+        ("hardware", "amd", "There is no hardware 'amd'", "none, nvenc, auto"),
         ("quality", "best", "There is no quality 'best'", "economy, standard, high"),
     ],
 )

@@ -13,6 +13,7 @@ from pyegress.plan.copy_plan import Connection
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.encodings import AudioCodec, H264Profile, Quality, VideoCodec
 from pyegress.plan.foreground import AUDIO_MIXINGS, Session, plan_participant, plan_room, plan_track_composite
+from pyegress.plan.output_words import parse_output
 from pyegress.plan.recording_plan import RecordingPlan, RequestType
 from pyegress.plan.selection import ParticipantTracks, TrackPair
 from pyegress.plan.sources import AudioMixing, RoomSource
@@ -25,7 +26,8 @@ CONNECTION = Connection(url="ws://h:7880", room="standup", api_key="key", api_se
 
 
 def session(output: str = "out/standup.mp4", **changes: Any) -> Session:
-    arguments: dict[str, Any] = {"connection": CONNECTION, "output": output, "at": Wall(1e9), "egress_id": "EG_1"}
+    outputs = (parse_output(output),)
+    arguments: dict[str, Any] = {"connection": CONNECTION, "outputs": outputs, "at": Wall(1e9), "egress_id": "EG_1"}
     return Session(**(arguments | changes))
 
 
@@ -234,6 +236,7 @@ def test_limits_that_cannot_be(changes: dict[str, Any], message: str) -> None:
         (lambda: participant("a.mp3", fps=25), "fps", "option fps makes no sense: no video is recorded"),
         (lambda: room("x.flac", {"audio_bitrate": 96}, audio_only=True), "audio_bitrate", "FLAC is lossless"),
         (lambda: pair(video="", quality="high"), "quality", "no video is recorded"),
+        (lambda: room("x.webm", {"hardware": "nvenc"}), "hardware", "VP8 is encoded by the processor"),
         (lambda: pair(audio="", audio_bitrate=96), "audio_bitrate", "no audio is recorded"),
         (lambda: pair(audio="", video=""), "audio_track_id or video_track_id", "No track was named"),
         (lambda: pair(audio="TR_1", video="TR_1"), "audio_track_id", "are the same"),

@@ -47,7 +47,7 @@ def test_every_type_is_read(type_: str) -> None:
 
 
 def test_an_empty_block_is_there() -> None:
-    request = request_from_json("start", '{"template": {}, "outputs": [{"file": {}}]}')
+    request = request_from_json("egress", '{"template": {}, "outputs": [{"file": {}}]}')
     assert isinstance(request, pb.StartEgressRequest)
     assert request.WhichOneof("source") == "template"
     assert request.outputs[0].WhichOneof("config") == "file"

@@ -5,7 +5,7 @@ import pytest
 from pyegress.clock import Monotonic
 from pyegress.errors import Code
 from pyegress.service.admission import CALM_TICKS, DECLARED_FOR, OVERLOADED_TICKS, Admission, Load, Machine
-from pyegress.service.config import CostSection
+from pyegress.service.config_sections import CostSection
 
 pytestmark = pytest.mark.unit
 

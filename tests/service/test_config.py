@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pyegress.errors import InvalidRequest
+from pyegress.plan.encodings import Hardware, Quality
 from pyegress.plan.storage import AzureStorage, LocalStorage, Retries, S3Storage
 from pyegress.service.config import check_server, load_config, parse_config
 from pyegress.service.config_reader import parse_seconds
@@ -127,6 +128,7 @@ def test_every_key_of_the_reference_is_known() -> None:
     assert config.redis.tls.server_name == "s"
     assert config.log_level == "DEBUG"
     service = config.service
+    assert service.encoding.threads == 2
     assert (service.limits.file, service.limits.image, service.limits.file_size) == (5400.0, 0.5, 1000)
     storage = service.storage
     assert isinstance(storage.storage, S3Storage)
@@ -135,6 +137,15 @@ def test_every_key_of_the_reference_is_known() -> None:
     assert isinstance(storage.backup, AzureStorage)
     assert not storage.local_allowed
     assert storage.assume_role.secret == "hidden-role"
+
+
+def test_what_encoders_are_told() -> None:
+    usual = parse_config("").config.service.encoding
+    assert (usual.quality, usual.hardware, usual.threads) == (Quality.STANDARD, Hardware.NONE, None)
+    encoding = parse_config("{quality: high, hardware: nvenc}").config.service.encoding
+    assert (encoding.quality, encoding.hardware) == (Quality.HIGH, Hardware.NVENC)
+    assert refused("hardware: amd").remedy == "Use one of none, nvenc, auto"
+    assert refused("quality: best").field == "quality"
 
 
 def test_no_secret_is_shown() -> None:

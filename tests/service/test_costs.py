@@ -7,7 +7,7 @@ import pytest
 from livekit.protocol import egress as pb
 
 from pyegress.plan.form import EgressRequest
-from pyegress.service.config import CostSection
+from pyegress.service.config_sections import CostSection
 from pyegress.service.costs import MEASURED, cost_key, cost_of
 from tests.plan.requests import FILE, composite, participant, planned, room, track, v2, v2_file
 

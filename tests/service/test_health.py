@@ -11,7 +11,8 @@ from livekit.protocol import egress as pb
 
 from pyegress.errors import Code, EgressError, InvalidRequest
 from pyegress.lifecycle.egress import EgressStatus, status_of
-from pyegress.service.config import CostSection, LoggingSection, ServiceConfig
+from pyegress.service.config import ServiceConfig
+from pyegress.service.config_sections import CostSection, LoggingSection
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.health import OperationsServer
 from pyegress.service.supervisor import Supervisor
@@ -52,8 +53,14 @@ async def fetched(port: int, path: str = "/") -> tuple[int, str]:
 
 
 async def test_pages(supervisor: Supervisor) -> None:
-    health_port, metrics_port = free_port(), free_port()
-    server = OperationsServer(supervisor, health_port=health_port, prometheus_port=metrics_port, host="127.0.0.1")
+    health_port, metrics_port, debug_port = free_port(), free_port(), free_port()
+    server = OperationsServer(
+        supervisor,
+        health_port=health_port,
+        prometheus_port=metrics_port,
+        host="127.0.0.1",
+        debug_port=debug_port,
+    )
     await server.open()
     try:
         _, page = await fetched(health_port, "/any/path")
@@ -69,6 +76,9 @@ async def test_pages(supervisor: Supervisor) -> None:
         assert f"livekit_egress_available{{{labels}}} 0.0" in metrics
         assert f"livekit_egress_can_accept_request{{{labels}}} 0.0" in metrics
         assert await fetched(health_port, "/readyz") == (200, "ready\n")
+        status, page = await fetched(debug_port, "/debug")
+        assert (status, "EG_1: room_composite" in page) == (200, True)
+        assert (await fetched(debug_port, "/"))[0] == 404
         stopped = await supervisor.stop("EG_1")
         assert status_of(stopped) is EgressStatus.ABORTED
         await supervisor.drain()

@@ -19,8 +19,8 @@ S3 = pb.S3Upload(bucket="b", access_key="hidden", secret="hidden")
         (pb.WebEgressRequest(url="https://h/", file_outputs=[FILE]), "url"),
         (room(FILE, custom_base_url="https://h/"), "custom_base_url"),
         (room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]), "stream_outputs"),
-        (participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p")]), "segment_outputs"),
-        (composite(FILE, image_outputs=[pb.ImageOutput()]), "image_outputs"),
+        (participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p", s3=S3)]), "storage"),
+        (composite(FILE, image_outputs=[pb.ImageOutput(s3=S3)]), "storage"),
         (track(websocket_url="wss://h/"), "websocket_url"),
         (room(pb.EncodedFileOutput(filepath="a", s3=S3)), "storage"),
         (v2(v2_file(), storage=pb.StorageConfig(s3=S3)), "storage"),
@@ -35,6 +35,12 @@ def test_what_is_not_offered_is_named(request_: EgressRequest, field: str) -> No
     assert "hidden" not in str(caught.value)
 
 
-@pytest.mark.parametrize("request_", [room(FILE), participant(FILE), composite(FILE), track("a"), v2(v2_file())])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *(room(FILE), participant(FILE), composite(FILE), track("a"), v2(v2_file())),
+        participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p")], image_outputs=[pb.ImageOutput()]),
+    ],
+)
 def test_what_is_offered(request_: EgressRequest) -> None:
     check_offered(planned(request_))

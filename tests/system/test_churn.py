@@ -19,6 +19,7 @@ CHANGES = 30
 LEAST, SLACK = 2.5, 2.5
 
 
+@pytest.mark.alone
 async def test_random_changes(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     churn = Churn(livekit_server, "churn", people=4, seed=20_26)
     churn.prepare()

@@ -33,6 +33,7 @@ def cells() -> dict[str, Region]:
     }
 
 
+@pytest.mark.alone
 async def test_sixteen_people(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     name = "composed-crowd"
     codecs = (Codec.VP8, Codec.H264)

@@ -77,6 +77,7 @@ async def test_impaired_datagrams(livekit_server: LiveKitServer, tmp_path: Path)
         assert_mostly_there(the_file(runs[name].result()), loss, witness)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("loss", [0.05, 0.15])
 async def test_packets_dropped_by_the_kernel(
     new_livekit_server: Callable[..., LiveKitServer], network_namespace: NetworkNamespace, tmp_path: Path, loss: float

@@ -41,7 +41,7 @@ def watching(room: str, *urls: str, file: str = "") -> pb.ParticipantEgressReque
     )
 
 
-async def stream(here: Node, egress_id: str, index: int, status: pb.StreamInfo.Status.ValueType) -> pb.StreamInfo:
+async def stream(here: Node, egress_id: str, index: int, status: int) -> pb.StreamInfo:
     """The stream result at `index` when it has this status and, while active, has begun."""
 
     def found() -> bool:

@@ -20,8 +20,10 @@ from pyegress.clock import monotonic
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.room.events import Source
-from pyegress.service.config import LimitsSection, ServiceConfig
+from pyegress.service.config import ServiceConfig
 from pyegress.service.config_reader import Seconds
+from pyegress.service.config_sections import LimitsSection
+from pyegress.service.debug_pages import debug_page
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.supervisor import Supervisor
 from tests.support.analysis import file_facts, read_pictures
@@ -109,6 +111,34 @@ def start(command: list[str], environment: dict[str, str], log: Path) -> subproc
         return subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=errors)
 
 
+async def _seen_from_inside(supervisor: Supervisor, sids: dict[Source, str]) -> None:
+    """What `/debug` shows of two egresses that run."""
+    overview = await debug_page(supervisor, "/debug/")
+    whole = await debug_page(supervisor, "/debug/egress/EG_whole")
+    track = await debug_page(supervisor, "/debug/egress/EG_track/")
+    for text in (f"node {supervisor.node_id}", "EG_whole: room_composite, ACTIVE, worker", "/debug/egress/EG_track"):
+        assert text in overview
+    assert "sources -> decoders -> composition -> encoders -> outputs" in whole
+    for sid in sids.values():
+        assert whole.count(sid) == 2, whole  # as a source, and as a decoder
+    for text in ("picture 320x180 at 30 fps", "H.264", "AAC", "all.mp4  bytes"):
+        assert text in whole
+    assert "sources -> outputs" in track
+    assert "camera of ada" in track
+    tasks = await debug_page(supervisor, "/debug/egress/EG_whole/tasks")
+    assert "thread media" in tasks
+    assert "session.py" in tasks
+    assert "task egress EG_whole" in await debug_page(supervisor, "/debug/tasks")
+    for path in ("/debug/egress/EG_none", "/other"):
+        with pytest.raises(EgressError) as missing:
+            await debug_page(supervisor, path)
+        assert missing.value.code is Code.NOT_FOUND
+    info = supervisor.info("EG_track")
+    assert info is not None
+    assert info.file_results[0].size > 10_000
+    assert info.file_results[0].duration > 2 * 10**9
+
+
 async def test_a_room_and_a_track_side_by_side(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     """Each in its own process; files where the request names them; every status is told once, in order."""
     room = "served"
@@ -136,6 +166,7 @@ async def test_a_room_and_a_track_side_by_side(livekit_server: LiveKitServer, tm
         assert here.pid("EG_whole") != here.pid("EG_track")
         there = [one.identity for one in await livekit_server.participants(room) if one.permission.recorder]
         assert sorted(there) == ["EG_track", "EG_whole"]
+        await _seen_from_inside(supervisor, ada.sids)
         stopped = [await supervisor.stop(egress_id) for egress_id in ("EG_whole", "EG_track")]
         assert {status_of(info) for info in stopped} <= {EgressStatus.ENDING, EgressStatus.COMPLETE}
         assert {info.details for info in stopped} == {"End reason: StopEgress API"}

@@ -9,6 +9,7 @@ from pyegress.codecs import Codec
 from pyegress.plan.copy_plan import Connection
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.foreground import Session, plan_participant, plan_room, plan_track_composite
+from pyegress.plan.output_words import parse_output
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.room.events import Participant, SenderReportSeen, TrackPublication
 from pyegress.rtp.frame import EncodedFrame
@@ -19,7 +20,7 @@ CONNECTION = Connection(url="ws://h", room="standup", token="a.b.c")
 
 
 def session(output: object = "out.mp4", **changes: Any) -> Session:
-    arguments: dict[str, Any] = {"connection": CONNECTION, "output": str(output), "egress_id": "EG_1"}
+    arguments: dict[str, Any] = {"connection": CONNECTION, "outputs": (parse_output(str(output)),), "egress_id": "EG_1"}
     return Session(**({"at": Wall(1_700_000_000.0)} | arguments | changes))
 
 

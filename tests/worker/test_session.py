@@ -17,6 +17,7 @@ from pyegress.codecs import Codec
 from pyegress.errors import InvalidRequest, RoomConnectionFailed
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.media.steps import Step
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.room.events import (
     Disconnected,
@@ -102,6 +103,9 @@ class NotedRecorder:
         self.started_at: Wall | None = None
         self.paths: list[Path] = []
         self.streams: tuple[StreamOutcome, ...] = ()
+
+    def steps(self) -> list[Step]:
+        return []
 
     def elapsed(self, now: Monotonic) -> float:
         return self.seconds

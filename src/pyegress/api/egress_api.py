@@ -81,13 +81,13 @@ class EgressApi:
     async def list_egress(self, request: pb.ListEgressRequest) -> pb.ListEgressResponse:
         """Infos, newest first. An egress id goes before the other filters, and must exist, as with livekit-server."""
         if request.egress_id:
-            return pb.ListEgressResponse(items=[await self._stored(request.egress_id)])
+            return pb.ListEgressResponse(items=[self._newest(await self._stored(request.egress_id))])
         await self._reports.settled(STORE_TIMEOUT)
         page = await self._store.page(
             room_name=request.room_name, active=request.active, page_token=request.page_token.token
         )
         next_token = TokenPagination(token=page.next_token) if page.next_token else None
-        return pb.ListEgressResponse(items=page.infos, next_page_token=next_token)
+        return pb.ListEgressResponse(items=map(self._newest, page.infos), next_page_token=next_token)
 
     async def stop_egress(self, request: pb.StopEgressRequest) -> pb.EgressInfo:
         """End an egress; what it has recorded is finished."""
@@ -114,6 +114,11 @@ class EgressApi:
             )
         await self._rooms.update_layout(info.room_name, info.egress_id, request.layout)
         return info
+
+    def _newest(self, info: pb.EgressInfo) -> pb.EgressInfo:
+        """A stored info; of what runs here, with the sizes of this moment."""
+        now = None if is_final(info) else self._service.info(info.egress_id)
+        return redacted(now) if now is not None and now.status == info.status else info
 
     async def _stored(self, egress_id: str) -> pb.EgressInfo:
         await self._reports.settled(STORE_TIMEOUT)

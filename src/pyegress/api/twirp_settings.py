@@ -5,44 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.recording_plan import Webhook
+from pyegress.service.config import ServiceConfig
+from pyegress.service.config_sections import ApiSection
 from pyegress.service.egress_store import RETENTION
 from pyegress.service.recording_rules import RecordingRule, read_rules
-from pyegress.service.room_service import ServerAccess
+from pyegress.service.twirp_client import ServerAccess
 from pyegress.service.webhook_events import check_webhooks
 from pyegress.service.webhooks import WebhookSettings
 
 #: Only this machine, unless configured.
 HOST, PORT = "127.0.0.1", 7985
-#: In the directory that the service is started in.
-DATABASE = "pyegress.db"
+#: In the state directory.
+DATABASE = "egress.db"
 #: Where livekit-server sends its webhooks for recording rules.
 WEBHOOK_PATH = "/livekit/webhook"
-
-
-@dataclass(frozen=True, slots=True)
-class ApiSection:
-    """The section `api` of a configuration. `keys` are API secrets by API key, beside the service's own."""
-
-    host: str = HOST
-    port: int = PORT
-    keys: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    database: str = DATABASE
-    retention_hours: float = RETENTION / 3600
-    webhook_path: str = WEBHOOK_PATH
-
-
-@dataclass(frozen=True, slots=True)
-class WebhooksSection:
-    """The section `webhooks`: who is told of every egress, and the API key that signs (default: the service's own)."""
-
-    api_key: str = ""
-    urls: tuple[str, ...] = ()
-    include_events: tuple[str, ...] = ()
-    exclude_events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +68,20 @@ class TwirpSettings:
         return self
 
 
-def configured(api: ApiSection, webhooks: WebhooksSection, rules: object, server: ServerAccess) -> TwirpSettings:
-    """The settings of a configuration; `rules` is its list `auto_egress`. Raises InvalidRequest, naming the key."""
+def configured(config: ServiceConfig) -> TwirpSettings:
+    """The settings of a configuration. Raises InvalidRequest, naming the key."""
+    section, webhooks = config.api or ApiSection(), config.webhooks
     return TwirpSettings(
-        server,
-        api.database,
-        keys={str(key): str(secret) for key, secret in api.keys.items()},
-        host=api.host,
-        port=api.port,
-        retention=api.retention_hours * 3600,
+        ServerAccess(config.ws_url, config.api_key, config.api_secret),
+        section.database or Path(config.state_directory, DATABASE),
+        keys={str(name): str(secret) for name, secret in section.keys.items()},
+        host=section.host,
+        port=section.port,
+        retention=section.retention,
         webhooks=WebhookSettings(
             tuple(Webhook(url, "", webhooks.include_events, webhooks.exclude_events) for url in webhooks.urls),
             signing_key=webhooks.api_key,
         ),
-        rules=read_rules(rules),
-        webhook_path=api.webhook_path,
+        rules=read_rules([dict(rule) for rule in config.auto_egress]),
+        webhook_path=section.webhook_path,
     ).checked()

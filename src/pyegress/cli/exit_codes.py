@@ -23,13 +23,14 @@ class ExitCode(IntEnum):
 
 
 EXPLAINED = {
-    ExitCode.OK: "recorded, and ended in order: by the source, --duration, Ctrl-C or SIGTERM",
-    ExitCode.INTERNAL: "an error of pyegress itself",
-    ExitCode.USAGE: "a bad option or argument, or a codec that the container cannot hold",
+    ExitCode.OK: "done; a recording ended in order: by the source, --duration, Ctrl-C or SIGTERM",
+    ExitCode.INTERNAL: "an error of pyegress itself, or of the service that was asked",
+    ExitCode.USAGE: "a bad option, argument or request, a codec that does not fit the container, hardware that is not "
+    "there, an ended egress",
     ExitCode.NOTHING_RECORDED: "stopped before any media came",
-    ExitCode.NOT_FOUND: "room, participant or track not found within --wait seconds",
+    ExitCode.NOT_FOUND: "room, participant or track not found within --wait seconds; no such egress",
     ExitCode.REFUSED: "the server refused the key, secret or token",
-    ExitCode.CONNECTION: "server not reachable, media blocked, or the connection lost for good",
+    ExitCode.CONNECTION: "server not reachable or too busy, media blocked, or the connection lost for good",
     ExitCode.OUTPUT: "the file cannot be written: path, permission, disk full",
 }
 
@@ -38,8 +39,11 @@ _BY_CODE = {
     Code.UNAUTHENTICATED: ExitCode.REFUSED,
     Code.PERMISSION_DENIED: ExitCode.REFUSED,
     Code.UNAVAILABLE: ExitCode.CONNECTION,
+    Code.RESOURCE_EXHAUSTED: ExitCode.CONNECTION,
     Code.DEADLINE_EXCEEDED: ExitCode.CONNECTION,
     Code.CANCELED: ExitCode.CONNECTION,
+    # What an option asks for and this machine does not have.
+    Code.FAILED_PRECONDITION: ExitCode.USAGE,
 }
 
 

@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+from pyegress.cli import egresses
+from pyegress.cli.config import app as config_app
+from pyegress.cli.doctor.command import CODES as DOCTOR_CODES
+from pyegress.cli.doctor.command import doctor
 from pyegress.cli.record import app as record_app
 from pyegress.cli.serve import serve
 
@@ -15,10 +19,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="LiveKit Egress in Python: record LiveKit rooms, participants and tracks.",
+    help="LiveKit Egress in Python: record LiveKit rooms, participants and tracks; serve and drive egresses.",
 )
 app.add_typer(record_app, name="record")
 app.command(name="serve")(serve)
+egresses.add_to(app)
+app.command(name="doctor", epilog=DOCTOR_CODES)(doctor)
+app.add_typer(config_app, name="config")
 
 
 def _version(wanted: bool) -> None:

@@ -11,11 +11,13 @@ from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hin
 
 import typer
 
+from pyegress.cli.connection import PANEL, ApiKey, ApiSecret, Url
 from pyegress.cli.wording import Wording
 from pyegress.plan.copy_plan import DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT
 from pyegress.plan.encoding_arguments import (
     AUDIO_CODECS,
     COPY,
+    HARDWARE,
     PRESET_NAMES,
     QUALITIES,
     VIDEO_CODECS,
@@ -24,7 +26,7 @@ from pyegress.plan.encoding_arguments import (
 
 P = ParamSpec("P")
 
-_CONNECTION, _SHOWN = "Connection", "What is shown"
+_CONNECTION, _SHOWN = PANEL, "What is shown"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgt]i?)?b?)", re.ASCII)
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
 
@@ -37,27 +39,9 @@ class Common:
         str,
         typer.Option("--room", "-r", help="Name of the room; only a token may name it instead.", show_default=False),
     ] = ""
-    url: Annotated[
-        str,
-        typer.Option(
-            envvar="LIVEKIT_URL",
-            help="LiveKit server, e.g. ws://localhost:7880.",
-            show_default=False,
-            rich_help_panel=_CONNECTION,
-        ),
-    ] = ""
-    api_key: Annotated[
-        str, typer.Option(envvar="LIVEKIT_API_KEY", help="API key.", show_default=False, rich_help_panel=_CONNECTION)
-    ] = ""
-    api_secret: Annotated[
-        str,
-        typer.Option(
-            envvar="LIVEKIT_API_SECRET",
-            help="API secret; safer in the environment, where other users do not see it.",
-            show_default=False,
-            rich_help_panel=_CONNECTION,
-        ),
-    ] = ""
+    url: Url = ""
+    api_key: ApiKey = ""
+    api_secret: ApiSecret = ""
     token: Annotated[
         str,
         typer.Option(
@@ -158,6 +142,14 @@ class Encoded(Common):
             rich_help_panel=_ENCODING,
         ),
     ] = ""
+    hardware: Annotated[
+        str,
+        typer.Option(
+            help=f"{_one_of(HARDWARE)}: what encodes H.264. [default: none]",
+            show_default=False,
+            rich_help_panel=_ENCODING,
+        ),
+    ] = ""
     max_file_size: Annotated[
         str,
         typer.Option(metavar="SIZE", help="Stop when the file is about so large: 500M, 2G.", show_default=False),
@@ -187,14 +179,14 @@ class Copyable(Encoded):
     ] = ""
 
 
-T = TypeVar("T", bound=Common)
+T = TypeVar("T")
 
 
 def with_common_options(
     table: type[T] = Common,  # type: ignore[assignment]
     **defaults: str,
 ) -> Callable[[Callable[Concatenate[T, P], None]], Callable[..., None]]:
-    """Give a command, whose first parameter takes a `table`, an option for each of its fields.
+    """Give a command, whose first parameter takes a `table`, an option for each of its fields but `wording`.
 
     `defaults` are those of this command where they differ from the table's.
     """
@@ -232,7 +224,7 @@ def with_common_options(
     return decorate
 
 
-def _options(table: type[Common]) -> list[Field[Any]]:
+def _options(table: Any) -> list[Field[Any]]:
     return [option for option in fields(table) if option.name != "wording"]
 
 

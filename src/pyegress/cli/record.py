@@ -22,6 +22,14 @@ app = typer.Typer(
 )
 
 Copy = Annotated[bool, typer.Option("--copy", help="Write the packets as they were published: nothing is encoded.")]
+_OUTPUTS = (
+    "A file (without an extension the fitting one is added, a / at the end asks for an automatic name); "
+    "hls:FOLDER/NAME.m3u8, with ?duration= of segments, format=ts or fmp4, live=NAME of a live playlist, "
+    "suffix=index or timestamp, part= for low latency; images:FOLDER/PREFIX@5s, PREFIX perhaps with .png or .webp, "
+    "with ?size=640x360, suffix=index, timestamp or none (always the same file). "
+    "May be repeated: one encoding feeds all."
+)
+_TOKENS = "Tokens such as {room_name}, {publisher_identity}, {time} and {utc} are filled in."
 Output = Annotated[
     str,
     typer.Option(
@@ -29,7 +37,16 @@ Output = Annotated[
         "-o",
         metavar="PATH",
         help="File; without an extension the fitting one is added, and a / at the end asks for an automatic name. "
-        "Tokens such as {room_name}, {publisher_identity}, {time} and {utc} are filled in.",
+        + _TOKENS,
+    ),
+]
+Outputs = Annotated[
+    list[str],
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUTPUT",
+        help=f"{_OUTPUTS} {_TOKENS}",
     ),
 ]
 
@@ -66,7 +83,7 @@ def track(
 @with_common_options(Copyable, wait="0")
 def participant(
     common: Copyable,
-    output: Output,
+    output: Outputs,
     identity: Annotated[str, typer.Option("--identity", "-i", help="The participant.", show_default=False)] = "",
     screen_share: Annotated[
         bool, typer.Option("--screen-share", help="The screen share and its sound instead of camera and microphone.")
@@ -104,7 +121,7 @@ def participant(
 @with_common_options(Copyable)
 def track_composite(
     common: Copyable,
-    output: Output,
+    output: Outputs,
     audio_track_id: Annotated[str, typer.Option("--audio-track-id", help="Audio track.", show_default=False)] = "",
     video_track_id: Annotated[str, typer.Option("--video-track-id", help="Video track.", show_default=False)] = "",
     copy: Copy = False,
@@ -156,7 +173,7 @@ def tracks(
 @with_common_options(Encoded)
 def room(
     common: Encoded,
-    output: Output,
+    output: Outputs,
     layout: Annotated[
         str,
         typer.Option(
@@ -184,6 +201,7 @@ def room(
       pyegress record room -r standup -o standup.mp4
       pyegress record room -r standup --layout "speaker?names=1" --preset H264_1080P_30 -o standup
       pyegress record room -r standup --audio-only -o standup.mp3
+      pyegress record room -r standup -o "hls:www/standup.m3u8?live=live&duration=2" -o images:www/standup@5s
     """
     _run(
         lambda: pyegress.record_room(

@@ -14,6 +14,7 @@ from pyegress.service.config import ServiceConfig, check_server, load_config
 from pyegress.service.health import OperationsServer
 from pyegress.service.logs import configure_logging
 from pyegress.service.supervisor import Supervisor
+from pyegress.service.template_app import TemplateServer
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +38,18 @@ async def serve(config: ServiceConfig, *, opened: asyncio.Event | None = None) -
         signals = Signals(supervisor)
         stack.callback(signals.aclose)
         operations = OperationsServer(
-            supervisor, health_port=config.health_port, prometheus_port=config.prometheus_port
+            supervisor,
+            health_port=config.health_port,
+            prometheus_port=config.prometheus_port,
+            debug_port=config.debug_port,
+            debug_host=config.debug_host,
         )
         stack.push_async_callback(operations.aclose)
         await operations.open()
+        if config.serves_templates:
+            templates = TemplateServer(config.template_port)
+            stack.push_async_callback(templates.aclose)
+            await templates.open()
         doors = doors_of(config, supervisor)
         for door in doors:
             # Also one that was half opened.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pyegress.errors import EgressError, InvalidRequest
 
 #: Fields by the option that sets them, where the names differ.
-_SAME = {"room_name": "room", "filepath": "output"}
+_SAME = {"room_name": "room", "filepath": "output", "ws_url": "url"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,10 @@ class Wording:
 
     def _worded(self, text: str) -> str:
         """`text` with parameters named as options: those that are no words, and those that are called an option."""
-        return re.sub(r"(?<=option )(\w+)|\b(\w+_\w+)\b", lambda match: self.options.get(match[0], match[0]), text)
+        return re.sub(r"(?<=option )(\w+)|\b(\w+_\w+)\b", self._option, text)
+
+    def _option(self, name: re.Match[str]) -> str:
+        return self.options.get(name[0]) or self.options.get(_SAME.get(name[0], ""), name[0])
 
 
 def _sentence(text: str) -> str:

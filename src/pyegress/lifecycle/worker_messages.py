@@ -1,12 +1,14 @@
 """What a supervisor and its workers say to each other, one JSON line each way at a time. Pure.
 
-The supervisor sends one `Launch`, later any number of `StopRecording` and `UpdateStreams`, and `Received` for `Ended`.
+The supervisor sends one `Launch`, later any number of `StopRecording`, `UpdateStreams` and `Describe`, and `Received`
+for `Ended`.
 The worker says `Ready` when everything is loaded, then how it stands, at last `Ended`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import cast
 
 from livekit.protocol import egress as pb
@@ -96,6 +98,23 @@ class UpdateStreams:
     request: bytes = field(repr=False)
 
 
+class Description(Enum):
+    """What a worker can say of itself, for people who look for what is wrong."""
+
+    #: From sources to outputs, with counters.
+    PIPELINE = "pipeline"
+    #: Tasks and threads, with where they stand.
+    TASKS = "tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """Answered by `Described` with the same number."""
+
+    number: int
+    what: Description
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """`Ended` has been told to everybody."""
@@ -135,6 +154,14 @@ class StreamsUpdated:
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """The answer to `Describe`: lines of text without secrets."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The recording is over, and its files are finished."""
 
@@ -150,15 +177,15 @@ class LogLine:
     text: str
 
 
-ToWorker = Launch | StopRecording | UpdateStreams | Received
-FromWorker = Ready | Standing | StreamsUpdated | Ended | LogLine
+ToWorker = Launch | StopRecording | UpdateStreams | Describe | Received
+FromWorker = Ready | Standing | StreamsUpdated | Described | Ended | LogLine
 
 
 def to_worker(line: bytes) -> ToWorker:
     """A line that the supervisor sent. Raises BadLine."""
-    return cast(ToWorker, decode(line, Launch, StopRecording, UpdateStreams, Received))
+    return cast(ToWorker, decode(line, Launch, StopRecording, UpdateStreams, Describe, Received))
 
 
 def from_worker(line: bytes) -> FromWorker:
     """A line that a worker sent. Raises BadLine."""
-    return cast(FromWorker, decode(line, Ready, Standing, StreamsUpdated, Ended, LogLine))
+    return cast(FromWorker, decode(line, Ready, Standing, StreamsUpdated, Described, Ended, LogLine))

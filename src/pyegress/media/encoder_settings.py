@@ -16,8 +16,6 @@ ENCODERS = {
 NVENC = "h264_nvenc"
 #: Key frames of x264 when nobody says a distance: its own default.
 DEFAULT_GOP = 250
-#: Seconds of the bit rate that the rate control may borrow, where the output asks for no other.
-RATE_BUFFER = 2.0
 
 _VPX = {"deadline": "realtime", "lag-in-frames": "0", "error-resilient": "0"}
 
@@ -43,49 +41,43 @@ _VP9_CPU_USED = {Quality.ECONOMY: "8", Quality.STANDARD: "8", Quality.HIGH: "7"}
 _AV1_PRESETS = {Quality.ECONOMY: "12", Quality.STANDARD: "11", Quality.HIGH: "9"}
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """How the rate control is bound: the buffer in seconds, and key frames by number of frames."""
-
-    buffer: float
-    gop: int
-
-
 def options_for(
-    encoding: VideoEncoding, quality: Quality, *, rate: Rate, threads: int, low_latency: bool, hardware: bool
+    encoding: VideoEncoding, *, gop: int, threads: int, low_latency: bool, hardware: bool
 ) -> dict[str, str]:
-    """The options of the encoder, as FFmpeg names them."""
+    """The options of the encoder, as FFmpeg names them. `gop` is the most frames from one key frame to the next."""
+    quality = encoding.quality
     match encoding.codec:
         case VideoCodec.H264 if hardware:
-            return _rate(encoding, rate) | _nvenc(encoding, quality)
+            return _rate(encoding, gop) | _nvenc(encoding)
         case VideoCodec.H264:
-            return _rate(encoding, rate) | _x264(encoding, quality, low_latency=low_latency)
+            return _rate(encoding, gop) | _x264(encoding, low_latency=low_latency)
         case VideoCodec.VP8:
             # Without a bound beside the target, a picture that changes much would starve what follows.
-            return _rate(encoding, rate) | _VPX | {"cpu-used": _VP8_CPU_USED[quality]}
+            return _rate(encoding, gop) | _VPX | {"cpu-used": _VP8_CPU_USED[quality]}
         case VideoCodec.VP9:
             tiles = min(2, max(0, (encoding.width // 256).bit_length() - 1))
             tuned = {"cpu-used": _VP9_CPU_USED[quality], "row-mt": "1", "tile-columns": str(tiles)}
             # Its other rate controls, made for two passes, leave a quarter of the rate unused.
             least = {"minrate": str(encoding.bitrate * 1000)}
-            return _rate(encoding, rate) | least | _VPX | tuned
+            return _rate(encoding, gop) | least | _VPX | tuned
         case VideoCodec.AV1:
             params = {"rtc": 1, "pred-struct": 1, "rc": 2, "scd": 0, "lp": min(threads, 6)}
             joined = ":".join(f"{name}={value}" for name, value in params.items())
-            return {"preset": _AV1_PRESETS[quality], "svtav1-params": joined, "g": str(rate.gop)}
+            return {"preset": _AV1_PRESETS[quality], "svtav1-params": joined, "g": str(gop)}
 
 
-def _rate(encoding: VideoEncoding, rate: Rate) -> dict[str, str]:
+def _rate(encoding: VideoEncoding, gop: int) -> dict[str, str]:
     bits = encoding.bitrate * 1000
-    options = {"maxrate": str(bits), "bufsize": str(round(bits * rate.buffer)), "g": str(rate.gop), "bf": "0"}
+    options = {"maxrate": str(bits), "bufsize": str(round(bits * encoding.buffer)), "g": str(gop), "bf": "0"}
     if encoding.constant_bitrate:
         options["minrate"] = str(bits)
     return options
 
 
-def _x264(encoding: VideoEncoding, quality: Quality, *, low_latency: bool) -> dict[str, str]:
-    settings = _X264[quality]
-    params = [settings.low_latency if low_latency else settings.params, "bframes=0"]
+def _x264(encoding: VideoEncoding, *, low_latency: bool) -> dict[str, str]:
+    settings = _X264[encoding.quality]
+    # Told that the rate is constant, it does not wait for the next picture to know how long one lasts.
+    params = [settings.low_latency if low_latency else settings.params, "bframes=0", "force-cfr=1"]
     if encoding.constant_bitrate:
         params.append("nal-hrd=cbr")
     options = {
@@ -100,9 +92,9 @@ def _x264(encoding: VideoEncoding, quality: Quality, *, low_latency: bool) -> di
     return options
 
 
-def _nvenc(encoding: VideoEncoding, quality: Quality) -> dict[str, str]:
+def _nvenc(encoding: VideoEncoding) -> dict[str, str]:
     options = {
-        "preset": _NVENC_PRESETS[quality],
+        "preset": _NVENC_PRESETS[encoding.quality],
         "tune": "ll",
         "rc": "cbr" if encoding.constant_bitrate else "vbr",
         "forced-idr": "1",

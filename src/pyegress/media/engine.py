@@ -10,28 +10,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.codecs import Kind
-from pyegress.layouts.geometry import Size
 from pyegress.media.audio_encoder import AudioEncoder
-from pyegress.media.audio_track import AudioTrack
-from pyegress.media.canvas import Canvas
 from pyegress.media.director import Director
 from pyegress.media.encoder_thread import EncoderThread
 from pyegress.media.engine_messages import Begin, Blank, End, EngineStats, Finish, Frame, Message, Pause, Report, Resume
-from pyegress.media.mixer import Mixer
+from pyegress.media.picture_side import PictureSide
 from pyegress.media.playout import Playout
 from pyegress.media.session_timeline import SessionTimeline
-from pyegress.media.thinning import Thinning
+from pyegress.media.sound_side import SoundSide
+from pyegress.media.steps import Step
+from pyegress.media.taps import PictureTap, SoundTap
 from pyegress.media.video_encoder import VideoEncoder
-from pyegress.media.video_track import VideoTrack
 from pyegress.plan.encodings import AudioEncoding, VideoEncoding
 from pyegress.rtp.frame import EncodedFrame
 
@@ -50,44 +44,20 @@ _STARTING_ROUND = 0.05
 _STANDING_ROUND = 0.1
 #: Pictures rendered before the inbox is looked at again, when there is much to catch up.
 _TICKS_PER_ROUND = 8
-#: In time without anybody in the room, pictures come this many seconds apart.
-_GAP_STEP = 1.0
-
-
 #: Frames are handed to their tracks this long before they are due: a lost packet is repaired from the one behind it.
 _AHEAD = 0.15
 #: How long a picture is taken to last when nothing follows, seconds.
 _PICTURE = 1 / 30
-
-
-@dataclass(slots=True)
-class _Video:
-    """The picture side: what it takes to get from tracks to encoded pictures."""
-
-    encoding: VideoEncoding
-    director: Director
-    canvas: Canvas
-    encoder: EncoderThread
-    tracks: dict[str, VideoTrack] = field(default_factory=dict)
-    #: Mutes and ends that the output has not come to yet, in the order of time.
-    changes: deque[Blank | End] = field(default_factory=deque)
-    tick: int = 0
-
-
-@dataclass(slots=True)
-class _Audio:
-    encoder: AudioEncoder
-    mixer: Mixer
-    begun: dict[str, Begin] = field(default_factory=dict)
-    tracks: dict[str, AudioTrack] = field(default_factory=dict)
-    sample: int = 0
+_BOTH = frozenset(Kind)
 
 
 class MediaEngine:
     """Composes the tracks of one egress. `post` from the event loop's thread, `finish` once.
 
     `on_packet` gets encoded frames of the output in the order of their time, from threads of the engine; timestamps in
-    90 kHz for video, in the encoding's sample rate for audio. `on_failed` is called once, from such a thread.
+    90 kHz for video, in the encoding's sample rate for audio. Only the kinds in `encoded` have an encoder; `pictures`
+    and `on_sound` get what is rendered as it is, on the media thread. `on_failed` is called once, from such a thread.
+    A `live` output begins half a second after the first media, and stays that far behind the present.
     """
 
     def __init__(
@@ -99,6 +69,9 @@ class MediaEngine:
         live: bool,
         on_packet: Callable[[Kind, EncodedFrame], None],
         on_failed: Callable[[BaseException], None],
+        encoded: frozenset[Kind] = _BOTH,
+        pictures: Sequence[PictureTap] = (),
+        on_sound: SoundTap | None = None,
         timeline: SessionTimeline | None = None,
         clock: Callable[[], Monotonic] = monotonic,
     ) -> None:
@@ -108,7 +81,6 @@ class MediaEngine:
         self._on_failed = on_failed
         self._timeline = timeline or SessionTimeline(exact=not live)
         self._playout = Playout(live=live)
-        self._thinning = Thinning()
         self._inbox: deque[Message] = deque()
         self._wake = threading.Event()
         #: Frames that are not due yet, by track: their place may still change. With each, whether it begins a stream.
@@ -128,8 +100,9 @@ class MediaEngine:
         self._director, self._live = director, live
         self._round, self._block = (_LIVE_ROUND, _LIVE_BLOCK) if live else (_FILE_ROUND, _FILE_BLOCK)
         self._video_encoding, self._audio_encoding = video, audio
-        self._video: _Video | None = None
-        self._audio: _Audio | None = None
+        self._encoded, self._taps, self._on_sound = encoded, pictures, on_sound
+        self._video: PictureSide | None = None
+        self._audio: SoundSide | None = None
         self._done: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
         self._thread.start()
@@ -141,8 +114,18 @@ class MediaEngine:
 
     @property
     def audio_encoder(self) -> AudioEncoder | None:
-        """The encoder of the sound, once the media thread has opened it."""
+        """The encoder of the sound, once the media thread has opened it; None if nobody wants encoded sound."""
         return self._audio.encoder if self._audio is not None else None
+
+    def request_keyframe(self) -> None:
+        """Make the next picture a key frame: somebody begins to watch. Several who ask at once get the same one, half a
+        second after any other at the earliest. Any thread; never blocks."""
+        if self._video is not None:
+            self._video.request_keyframe()
+
+    def steps(self) -> list[Step]:
+        """Decoders, picture and mix with their counters. Any thread."""
+        return [step for side in (self._video, self._audio) if side is not None for step in side.steps()]
 
     def post(self, message: Message) -> None:
         """Something arrived or changed. Any thread; never blocks."""
@@ -174,20 +157,23 @@ class MediaEngine:
     def _open(self) -> None:
         if self._video_encoding is not None:
             assert self._director is not None
-            encoding = self._video_encoding
-            encoder = EncoderThread(
-                VideoEncoder(encoding, quality=encoding.quality, low_latency=self._live),
-                on_frame=lambda frame: self._on_packet(Kind.VIDEO, frame),
+            encoder = self._video_encoder(self._video_encoding) if Kind.VIDEO in self._encoded else None
+            self._video = PictureSide(
+                self._video_encoding, self._director, encoder, self._taps, self.stats, ended=self._ended
             )
-            canvas = Canvas(Size(encoding.width, encoding.height))
-            self._video = _Video(encoding, self._director, canvas, encoder)
         if self._audio_encoding is not None:
-            self._audio = _Audio(AudioEncoder(self._audio_encoding), Mixer())
+            speaker = AudioEncoder(self._audio_encoding) if Kind.AUDIO in self._encoded else None
+            self._audio = SoundSide(speaker, self._on_sound, self._on_packet, self._block)
+
+    def _video_encoder(self, encoding: VideoEncoding) -> EncoderThread:
+        return EncoderThread(
+            VideoEncoder(encoding, low_latency=self._live),
+            on_frame=lambda frame: self._on_packet(Kind.VIDEO, frame),
+        )
 
     def _abandon(self) -> None:
-        """After an error: end the encoder's thread, with what it has."""
         if self._video is not None:
-            self._video.encoder.abort()
+            self._video.abort()
 
     def _drain(self) -> Finish | None:
         inbox = self._inbox
@@ -202,7 +188,7 @@ class MediaEngine:
                 case Blank() as blank:
                     self._timeline.muted(blank.track, blank.at)
                     if self._video is not None:
-                        self._video.changes.append(blank)
+                        self._video.change(blank)
                 case End() as end:
                     self._end(end)
                 case Pause(at=at):
@@ -220,16 +206,15 @@ class MediaEngine:
         self._held.setdefault(begin.track, deque())
         self._first.add(begin.track)
         if begin.codec.kind is Kind.VIDEO and self._video is not None:
-            if begin.track not in self._video.tracks:
-                self._video.tracks[begin.track] = VideoTrack(1 / self._video.encoding.framerate)
+            self._video.begin(begin.track)
         elif begin.codec.kind is Kind.AUDIO and self._audio is not None:
-            self._audio.begun[begin.track] = begin
+            self._audio.begin(begin)
 
     def _end(self, end: End) -> None:
         self._timeline.end_stream(end.track)
         self._ended.add(end.track)
         if self._video is not None:
-            self._video.changes.append(end)
+            self._video.change(end)
 
     def _frame(self, message: Frame) -> None:
         frame, track = message.frame, message.track
@@ -247,30 +232,15 @@ class MediaEngine:
                 frame, first = held.popleft()
                 length = frame.duration / frame.codec.clock_rate or _PICTURE
                 self._media_end = max(self._media_end, Monotonic(at + length))
-                if frame.codec.kind is Kind.VIDEO:
-                    self._push_picture(track, frame, first, at - zero)
-                elif self._audio is not None:
-                    self._push_sound(self._audio, track, frame, first, at - zero)
+                side = self._video if frame.codec.kind is Kind.VIDEO else self._audio
+                if side is not None:
+                    side.push(track, frame, first, at - zero)
             if not held and track in self._ended:
                 over.append(track)
         for track in over:
             del self._held[track]
-            if self._audio is not None and self._audio.tracks.pop(track, None) is not None:
-                self._audio.mixer.remove(track)
-
-    def _push_picture(self, track: str, frame: EncodedFrame, first: bool, at: float) -> None:
-        if self._video is None or (pictures := self._video.tracks.get(track)) is None:
-            return
-        if first:
-            pictures.begin_stream()
-        pictures.push(frame, at)
-
-    def _push_sound(self, audio: _Audio, track: str, frame: EncodedFrame, first: bool, at: float) -> None:
-        if first:
-            # What the former stream still has is played out.
-            audio.tracks[track] = AudioTrack(frame.codec)
-            audio.mixer.add(track, audio.tracks[track], audio.begun[track].channel)
-        audio.tracks[track].push(frame, at)
+            if self._audio is not None:
+                self._audio.remove(track)
 
     def _goal(self, now: Monotonic) -> Monotonic | None:
         """Up to when may be rendered; None before anything may."""
@@ -287,57 +257,18 @@ class MediaEngine:
         seconds = until - zero
         self._hand_out(zero, until + _AHEAD)
         if self._audio is not None:
-            self._render_sound(int(seconds * MIX_RATE))
-        if self._video is None:
-            return self._round
-        rate = self._video.encoding.framerate
-        last = int(seconds * rate)  # the tick at or before that moment
-        filling = zero + self._video.tick / rate < self._gap[1]
-        self.stats.lag = 0.0 if filling else (last - self._video.tick + 1) / rate
-        for _ in range(_TICKS_PER_ROUND):
-            if self._video.tick > last:
-                return max(self._round, _STANDING_ROUND if standing else self._video.tick / rate - seconds)
-            self._render_picture(zero)
-        return 0.0
-
-    def _render_sound(self, end: int) -> None:
-        audio = self._audio
-        assert audio is not None
-        while audio.sample + self._block <= end:
-            self._encode_sound(audio.mixer.render(audio.sample, self._block))
-            audio.sample += self._block
-
-    def _encode_sound(self, block: NDArray[np.float32]) -> None:
-        assert self._audio is not None
-        for packet in self._audio.encoder.encode(block):
-            self._on_packet(Kind.AUDIO, packet)
-
-    def _render_picture(self, zero: Monotonic) -> None:
+            self._audio.render(int(seconds * MIX_RATE))
         video = self._video
-        assert video is not None
-        rate = video.encoding.framerate
-        tick = video.tick
-        at = Monotonic(zero + tick / rate)
-        video.tick += 1
-        if self._gap[0] < at < self._gap[1] and tick % round(_GAP_STEP * rate):
-            return
-        if not self._thinning.takes(tick, self.stats.lag):
-            self.stats.dropped = self._thinning.dropped
-            return
-        while video.changes and video.changes[0].at <= at:
-            self._change(video, video.changes.popleft())
-        changed = {sid for sid, track in video.tracks.items() if track.advance(tick / rate)}
-        pictures = {sid: track.picture for sid, track in video.tracks.items() if track.picture is not None}
-        arrangement = video.director.arrangement(at, pictures.__contains__)
-        video.encoder.submit(video.canvas.compose(arrangement, pictures, changed, tick / rate), tick)
-        self.stats.pictures += 1
-
-    def _change(self, video: _Video, change: Blank | End) -> None:
-        if isinstance(change, Blank):
-            if (track := video.tracks.get(change.track)) is not None:
-                track.blank()
-        elif change.track in self._ended:
-            video.tracks.pop(change.track, None)
+        if video is None:
+            return self._round
+        last = int(seconds * video.rate)  # the tick at or before that moment
+        filling = zero + video.tick / video.rate < self._gap[1]
+        self.stats.lag = 0.0 if filling else (last - video.tick + 1) / video.rate
+        for _ in range(_TICKS_PER_ROUND):
+            if video.tick > last:
+                return max(self._round, _STANDING_ROUND if standing else video.tick / video.rate - seconds)
+            video.render(zero, self._gap)
+        return 0.0
 
     def _finish(self, end: Monotonic | None) -> None:
         """Everything that is held, at once."""
@@ -350,19 +281,13 @@ class MediaEngine:
                 last = min(last, self._paused_at)
             self._render_to_end(zero, max(0.0, last - zero))
         if self._audio is not None:
-            for packet in self._audio.encoder.flush():
-                self._on_packet(Kind.AUDIO, packet)
+            self._audio.close()
         if self._video is not None:
-            self._video.encoder.close()
+            self._video.close()
 
     def _render_to_end(self, zero: Monotonic, seconds: float) -> None:
         if self._audio is not None:
-            samples = round(seconds * MIX_RATE)
-            self._render_sound(samples)
-            if (rest := samples - self._audio.sample) > 0:
-                self._encode_sound(self._audio.mixer.render(self._audio.sample, rest))
+            self._audio.render_to(round(seconds * MIX_RATE))
         if self._video is not None:
             self.stats.lag = 0.0
-            # A picture for each tick that begins before the end, at least one.
-            while self._video.tick == 0 or self._video.tick / self._video.encoding.framerate < seconds - 1e-6:
-                self._render_picture(zero)
+            self._video.render_to(seconds, zero, self._gap)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from fractions import Fraction
@@ -12,11 +13,14 @@ from av.video.frame import PictureType
 from pyegress.clock import Monotonic
 from pyegress.codecs import Codec
 from pyegress.errors import Code, EgressError, Fault
-from pyegress.media.encoder_settings import DEFAULT_GOP, ENCODERS, NVENC, RATE_BUFFER, Rate, options_for
-from pyegress.plan.encodings import Quality, VideoCodec, VideoEncoding
+from pyegress.media.encoder_settings import DEFAULT_GOP, ENCODERS, NVENC, options_for
+from pyegress.media.rhythm import Rhythm
+from pyegress.plan.encodings import Hardware, Quality, VideoCodec, VideoEncoding
 from pyegress.rtp.av1_headers import ObuType, split_obus
 from pyegress.rtp.codec_config import START_CODE, split_annexb
 from pyegress.rtp.frame import EncodedFrame
+
+logger = logging.getLogger(__name__)
 
 #: Ticks per second of all video (RFC 6184 section 8.2.1 and its siblings).
 VIDEO_CLOCK = 90_000
@@ -30,21 +34,11 @@ _MOST_THREADS = 8
 class VideoEncoder:
     """Encodes one picture per tick of `encoding.framerate`. Frames are yuv420p of the encoding's size, BT.709 limited.
 
-    `threads` 0 leaves their number to the size of the pictures and the cores of this process. `low_latency` gives every
-    frame at once; without it they come out later, see `delay`. `buffer_seconds` is how long the rate control may be off
-    its bit rate: the length of segments where there are some. `hardware` encodes H.264 on an NVIDIA card.
+    `threads` 0 of the encoding leaves their number to the size of the pictures and the cores of this process.
+    `low_latency` gives every frame at once; without it they come out later, see `delay`.
     """
 
-    def __init__(
-        self,
-        encoding: VideoEncoding,
-        *,
-        quality: Quality = Quality.STANDARD,
-        threads: int = 0,
-        hardware: bool = False,
-        low_latency: bool = False,
-        buffer_seconds: float = RATE_BUFFER,
-    ) -> None:
+    def __init__(self, encoding: VideoEncoding, *, low_latency: bool = False) -> None:
         """Open the encoder. Raises EgressError when it refuses the encoding, or when there is no such hardware."""
         self.encoding = encoding
         self.codec: Codec = encoding.codec.codec
@@ -52,15 +46,19 @@ class VideoEncoder:
         self._time_base = Fraction(1, encoding.framerate)
         # SVT-AV1 puts its settings on stderr otherwise.
         os.environ.setdefault("SVT_LOG", "1")
-        threads = threads or _threads(encoding, quality)
-        gop = round(encoding.key_frame_interval * encoding.framerate) or DEFAULT_GOP
-        rate = Rate(buffer_seconds, gop)
-        self._context = _open(
-            encoding,
-            threads,
-            options_for(encoding, quality, rate=rate, threads=threads, low_latency=low_latency, hardware=hardware),
-            hardware=hardware,
-        )
+        interval = encoding.key_frame_interval
+        self._rhythm = Rhythm(interval, encoding.framerate) if interval else None
+        gop = self._rhythm.longest if self._rhythm is not None else DEFAULT_GOP
+        #: Whether a card encodes.
+        self.hardware = encoding.hardware is not Hardware.NONE
+        try:
+            self._context = _open(encoding, gop, low_latency=low_latency, hardware=self.hardware)
+        except EgressError as error:
+            if encoding.hardware is not Hardware.AUTO:
+                raise
+            logger.info("%s; the processor does it", error.message)
+            self.hardware = False
+            self._context = _open(encoding, gop, low_latency=low_latency, hardware=False)
         self._taken = self._given = 0
 
     @property
@@ -68,14 +66,19 @@ class VideoEncoder:
         """Frames that are inside the encoder now."""
         return self._taken - self._given
 
+    def due(self, tick: int) -> bool:
+        """Whether `tick` is one of a key frame by the encoding's interval."""
+        return self._rhythm is not None and self._rhythm.falls_on(tick)
+
     def encode(self, frame: av.VideoFrame, tick: int, *, keyframe: bool = False) -> list[EncodedFrame]:
         """Encode the picture of tick `tick` (above the last one); give what is ready. The picture is copied.
 
-        `keyframe` makes decoding, and a segment, able to begin here.
+        Key frames are where they are due, and where `keyframe` asks for one more: decoding, and a segment, can begin
+        there, and nothing behind refers to what was before.
         """
         frame.pts = tick
         frame.time_base = self._time_base
-        frame.pict_type = PictureType.I if keyframe else PictureType.NONE
+        frame.pict_type = PictureType.I if keyframe or self.due(tick) else PictureType.NONE
         frame.colorspace = frame.color_primaries = frame.color_trc = _BT709
         frame.color_range = _LIMITED
         self._taken += 1
@@ -103,16 +106,25 @@ class VideoEncoder:
         return frames
 
 
-def _threads(encoding: VideoEncoding, quality: Quality) -> int:
+def check_hardware(encoding: VideoEncoding | None) -> None:
+    """Raise the EgressError of a card that is asked for, and is not there or does not take the encoding."""
+    if encoding is not None and encoding.hardware is Hardware.NVENC:
+        _open(encoding, DEFAULT_GOP, low_latency=False, hardware=True)
+
+
+def _threads(encoding: VideoEncoding) -> int:
     """As many as the pictures need, where nobody says a number."""
+    if encoding.threads:
+        return encoding.threads
     work = encoding.width * encoding.height * encoding.framerate
-    if work <= _ONE_THREAD and quality is not Quality.HIGH and encoding.codec in (VideoCodec.H264, VideoCodec.VP8):
+    simple = encoding.quality is not Quality.HIGH and encoding.codec in (VideoCodec.H264, VideoCodec.VP8)
+    if simple and work <= _ONE_THREAD:
         return 1
     return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
 
 
-def _open(encoding: VideoEncoding, threads: int, options: dict[str, str], *, hardware: bool) -> av.VideoCodecContext:
-    hardware = hardware and encoding.codec is VideoCodec.H264
+def _open(encoding: VideoEncoding, gop: int, *, low_latency: bool, hardware: bool) -> av.VideoCodecContext:
+    threads = _threads(encoding)
     name = NVENC if hardware else ENCODERS[encoding.codec]
     context = av.CodecContext.create(name, "w")
     assert isinstance(context, av.VideoCodecContext)
@@ -125,14 +137,14 @@ def _open(encoding: VideoEncoding, threads: int, options: dict[str, str], *, har
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED
     context.thread_count = threads
-    context.options = options
+    context.options = options_for(encoding, gop=gop, threads=threads, low_latency=low_latency, hardware=hardware)
     try:
         context.open()
     except (av.FFmpegError, ValueError) as error:
         if hardware:
             raise EgressError(
-                f"H.264 cannot be encoded by an NVIDIA card here: {_reason(error)}",
-                remedy="Give this machine a card and its driver (libnvidia-encode), or turn hardware encoding off",
+                f"H.264 cannot be encoded by an NVIDIA card here: {_nvidia_reason(error)}",
+                remedy="Give this machine a card and its driver (libnvidia-encode), or choose hardware auto or none",
                 field="hardware",
                 code=Code.FAILED_PRECONDITION,
                 fault=Fault.SERVER,
@@ -150,6 +162,11 @@ def _open(encoding: VideoEncoding, threads: int, options: dict[str, str], *, har
 def _reason(error: Exception) -> str:
     """FFmpeg's errors repeat all options."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _nvidia_reason(error: Exception) -> str:
+    # What FFmpeg says when it finds no libcuda.
+    return "there is no driver" if isinstance(error, PermissionError) else _reason(error)
 
 
 def _payload(codec: Codec, data: bytes) -> bytes:

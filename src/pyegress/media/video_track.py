@@ -71,6 +71,11 @@ class VideoTrack:
         return self._picture
 
     @property
+    def expecting(self) -> bool:
+        """Whether there is no picture although the track is not known to be muted: its first one is on its way."""
+        return self._picture is None and not self._blank
+
+    @property
     def waiting(self) -> int:
         """Frames that were pushed and are not due yet."""
         return len(self._waiting)

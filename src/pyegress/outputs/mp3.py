@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyegress.outputs.disk import GrowingFile
 from pyegress.outputs.muxer import FileHeader, Sample, StreamSpec
@@ -24,7 +25,7 @@ _SIDE_1, _SIDE_2 = 32, 17
 #: The tag from its name to its checksum.
 _TAG_BYTES = 156
 #: A decoder's own delay, which the tag does not count.
-_DECODER_DELAY = 529
+DECODER_DELAY = 529
 _MAX_12 = 0xFFF
 
 
@@ -72,8 +73,8 @@ class Mp3Muxer:
     def _tag(self) -> bytes:
         """The first frame, which decodes to silence and is skipped by who knows it."""
         frame = bytearray(self._header.frame(self._header.index_for_tag()))
-        filling = min(_MAX_12, max(0, self._frames * self._header.samples - self._end) + _DECODER_DELAY)
-        delay = min(_MAX_12, max(0, self._priming - _DECODER_DELAY))
+        filling = min(_MAX_12, max(0, self._frames * self._header.samples - self._end) + DECODER_DELAY)
+        delay = min(_MAX_12, max(0, self._priming - DECODER_DELAY))
         at = 4 + self._header.side
         toc = bytes(256 * percent // 100 for percent in range(100))
         struct.pack_into(">4sIII100sI", frame, at, b"Info", 0x0F, self._frames, self._bytes, toc, 0)
@@ -84,7 +85,7 @@ class Mp3Muxer:
         )
         frame[at + 120 : at + 120 + len(lame)] = lame
         end = at + 120 + len(lame)
-        frame[end : end + 2] = _crc16(frame[:end]).to_bytes(2, "big")
+        frame[end : end + 2] = lame_crc(frame[:end]).to_bytes(2, "big")
         return bytes(frame)
 
 
@@ -119,6 +120,29 @@ class _FrameHeader:
         return self.samples // 8 * self._kbps[index] * 1000 // self._rate
 
 
+@dataclass(frozen=True, slots=True)
+class FoundFrame:
+    """A frame that was read: bytes, samples, Hz, bytes of its side information."""
+
+    size: int
+    samples: int
+    rate: int
+    side: int
+
+
+def frame_of(head: bytes) -> FoundFrame | None:
+    """The frame of layer III that begins with these four bytes (ISO/IEC 11172-3 section 2.4.1.3); None if none does."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
+        return None
+    division = next((division for division, bits in _VERSIONS.items() if bits == head[1] >> 3 & 3), 0)
+    index, rate_index = head[2] >> 4, head[2] >> 2 & 3
+    if not division or not 0 < index < len(_KBPS_1) or rate_index >= len(_RATES):
+        return None
+    samples, kbps, side = (1152, _KBPS_1, _SIDE_1) if division == 1 else (576, _KBPS_2, _SIDE_2)
+    rate = _RATES[rate_index] // division
+    return FoundFrame(samples // 8 * kbps[index] * 1000 // rate + (head[2] >> 1 & 1), samples, rate, side)
+
+
 def _id3(header: FileHeader, title: str) -> bytes:
     """ID3v2.4 with the tags that there are (id3.org, 2.4.0 structure section 3)."""
     names = {"title": b"TIT2", "artist": b"TPE1", "album": b"TALB", "date": b"TDRC", "encoder": b"TSSE"}
@@ -139,7 +163,7 @@ def _synchsafe(size: int) -> bytes:
     return bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
 
 
-def _crc16(data: bytes | bytearray) -> int:
+def lame_crc(data: bytes | bytearray) -> int:
     """CRC-16 with the polynomial 0x8005, reflected, as LAME's tag has it."""
     value = 0
     for byte in data:

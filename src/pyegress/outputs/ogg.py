@@ -10,7 +10,7 @@ from pyegress.outputs.disk import GrowingFile
 from pyegress.outputs.muxer import FileHeader, Sample, StreamSpec
 from pyegress.outputs.opus import opus_head, opus_ticks
 
-_CONTINUED, _FIRST, _LAST = 0x01, 0x02, 0x04
+_CONTINUED, _FIRST, LAST = 0x01, 0x02, 0x04
 _MAX_SEGMENTS = 255
 _VENDOR = b"pyegress"
 #: Bits of every byte reversed: Ogg's CRC is zlib's polynomial with the bits in the other order (RFC 3533 section 6).
@@ -87,7 +87,7 @@ class OggOpusMuxer:
         if not self._last_page:
             return
         page = bytearray(self._last_page)
-        page[5] |= _LAST
+        page[5] |= LAST
         page[22:26] = bytes(4)
         page[22:26] = ogg_crc(page).to_bytes(4, "little")
         self._file.patch(self._last_page_at, page[:27])

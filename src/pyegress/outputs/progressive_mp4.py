@@ -66,6 +66,17 @@ def finish_mp4(source: int, path: Path) -> None:
         raise
 
 
+def fragments_end(source: int) -> float:
+    """Seconds that a fragmented recording plays, 0.0 if it holds nothing. Raises OSError and NotARecording."""
+    fragments = read_fragments(source)
+    traks = [fragments.moov[start:end] for kind, start, end in children(fragments.moov, 8) if kind == b"trak"]
+    tables = (fragments.tracks.get(number + 1, TrackTable()) for number in range(len(traks)))
+    ends = [
+        (table.first + table.duration - _priming(trak), _scale(trak)) for trak, table in zip(traks, tables, strict=True)
+    ]
+    return max((ticks / scale for ticks, scale in ends), default=0.0)
+
+
 class _Header:
     """Everything in front of the media data, in pieces: tables stay arrays, so that long ones are never copied."""
 

@@ -13,9 +13,9 @@ from pyegress.outputs.muxer import Sample, StreamSpec
 _FORMATS = {Codec.PCMU: (7, 1), Codec.PCMA: (6, 1), Codec.PCM: (1, 2)}
 #: The byte that decodes to (next to) zero (ITU-T G.711).
 G711_SILENCE = {Codec.PCMU: b"\xff", Codec.PCMA: b"\xd5"}
-_HEADER_BYTES = 58
+HEADER_BYTES = 58
 #: RIFF sizes have 32 bits; players take the largest as "to the end of the file". 149 hours of G.711 fit, 6 of PCM.
-_MAX_SIZE = 0xFFFF_FFFF
+MAX_SIZE = 0xFFFF_FFFF
 _FILL_PIECE = 1 << 20
 
 
@@ -72,9 +72,9 @@ class WavMuxer:
         padded = size + size % 2
         return struct.pack(
             "<4sI4s4sIHHIIHHH4sII4sI",
-            *(b"RIFF", min(_HEADER_BYTES - 8 + padded, _MAX_SIZE), b"WAVE"),
+            *(b"RIFF", min(HEADER_BYTES - 8 + padded, MAX_SIZE), b"WAVE"),
             *(b"fmt ", 18, self._format, self._channels, self._rate, self._rate * self._block, self._block),
             *(8 * self._block // self._channels, 0),
-            *(b"fact", 4, min(size // self._block, _MAX_SIZE)),
-            *(b"data", min(size, _MAX_SIZE)),
+            *(b"fact", 4, min(size // self._block, MAX_SIZE)),
+            *(b"data", min(size, MAX_SIZE)),
         )

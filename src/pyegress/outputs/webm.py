@@ -7,7 +7,6 @@ place; the file plays between any two of these steps.
 from __future__ import annotations
 
 import struct
-from array import array
 from collections.abc import Sequence
 
 from pyegress.clock import Wall
@@ -16,6 +15,7 @@ from pyegress.outputs import ebml
 from pyegress.outputs.disk import GrowingFile
 from pyegress.outputs.muxer import FileHeader, Sample, StreamSpec
 from pyegress.outputs.opus import CLOCK_RATE, CONVERGENCE, OPUS_HEAD_CHANNELS, opus_head
+from pyegress.outputs.webm_cues import SEEK_HEAD_BYTES, Cues, seek_head
 from pyegress.rtp.codec_config import av1_config, av1_sequence_header
 from pyegress.rtp.errors import ProtocolError
 
@@ -34,13 +34,9 @@ _BT709 = ebml.element(
         )
     ),
 )
-#: Room for a seek head of four entries.
-_SEEK_HEAD_BYTES = 112
 #: Block timestamps are signed 16-bit milliseconds from their cluster's (RFC 9559 section 10.2).
 _MAX_OFFSET = 0x7FFF
 _KEYFRAME = 0x80
-#: Without video, one cue in this many milliseconds.
-_AUDIO_CUE_INTERVAL = 2000
 #: Matroska dates count nanoseconds from 2001-01-01 UTC.
 _MATROSKA_EPOCH = Wall(978_307_200.0)
 
@@ -52,15 +48,10 @@ class WebmMuxer:
         self._file = file
         self._rates = [spec.clock_rate for spec in specs]
         self._primings = [spec.priming * 1000 // spec.clock_rate for spec in specs]
-        self._video = [spec.codec.kind is Kind.VIDEO for spec in specs]
-        self._cue_all = not any(self._video)
+        self._cues = Cues([spec.codec.kind is Kind.VIDEO for spec in specs])
         self._last_ms = [-1] * len(specs)
         self._end_ms = 0
         self._cluster_ms = 0
-        self._cue_times = array("Q")
-        self._cue_tracks = array("B")
-        self._cue_clusters = array("Q")
-        self._cue_offsets = array("L")
         self._channel_patches: dict[int, tuple[int, int]] = {}
         self._positions: dict[bytes, int] = {}
         start = bytearray(_ebml_header("webm" if webm else "matroska"))
@@ -68,13 +59,13 @@ class WebmMuxer:
         self._segment_size_at = len(start)
         start += ebml.UNKNOWN_SIZE
         self._segment = len(start)
-        start += bytes(_SEEK_HEAD_BYTES)
+        start += bytes(SEEK_HEAD_BYTES)
         self._add_info(start, header)
         self._add_tracks(start, specs)
         if header.metadata:
             self._positions[ebml.TAGS] = len(start) - self._segment
             start += _tags(header)
-        start[self._segment : self._segment + _SEEK_HEAD_BYTES] = self._seek_head()
+        start[self._segment : self._segment + SEEK_HEAD_BYTES] = seek_head(self._positions)
         file.append(start)
 
     def write_batch(self, batch: Sequence[Sequence[Sample]]) -> None:
@@ -102,8 +93,8 @@ class WebmMuxer:
     def finish(self) -> None:
         # The order matters: whatever is there already plays, at any step.
         self._positions[ebml.CUES] = self._file.size - self._segment
-        self._file.append(self._cues())
-        self._file.patch(self._segment, self._seek_head())
+        self._file.append(self._cues.element())
+        self._file.patch(self._segment, seek_head(self._positions))
         self._file.patch(self._segment_size_at, ebml.long_size_of(self._file.size - self._segment))
 
     def _write_cluster(self, blocks: list[tuple[int, int, Sample]], first: int) -> int:
@@ -117,8 +108,8 @@ class WebmMuxer:
         for at, stream, sample in blocks[first:]:
             if at - start > _MAX_OFFSET:
                 break
-            if self._wants_cue(at, stream, sample, bool(cues)):
-                cues.append((at, stream + 1, len(body)))
+            if self._cues.wants(at, stream, keyframe=sample.keyframe, have_one=bool(cues)):
+                cues.append((at, stream, len(body)))
             body += ebml.SIMPLE_BLOCK
             body += ebml.size_of(len(sample.payload) + 4)
             body += struct.pack(">BhB", 0x80 | stream + 1, at - start, _KEYFRAME if sample.keyframe else 0)
@@ -126,17 +117,9 @@ class WebmMuxer:
             index += 1
         position = self._file.append(b"".join((ebml.CLUSTER, ebml.size_of(len(body)), body))) - self._segment
         self._cluster_ms = start
-        for at, track, offset in cues:
-            self._cue_times.append(at)
-            self._cue_tracks.append(track)
-            self._cue_clusters.append(position)
-            self._cue_offsets.append(offset)
+        for at, stream, offset in cues:
+            self._cues.add(at, stream, position, offset)
         return index
-
-    def _wants_cue(self, at: int, stream: int, sample: Sample, have_one: bool) -> bool:
-        if not self._cue_all:
-            return self._video[stream] and sample.keyframe
-        return not have_one and (not self._cue_times or at >= self._cue_times[-1] + _AUDIO_CUE_INTERVAL)
 
     def _add_info(self, start: bytearray, header: FileHeader) -> None:
         self._positions[ebml.INFO] = len(start) - self._segment
@@ -158,26 +141,6 @@ class WebmMuxer:
                 # Audio comes last in the entry, and Channels last in Audio.
                 self._channel_patches[number] = (head, len(start) + len(entry) - 1)
             start += entry
-
-    def _seek_head(self) -> bytes:
-        seeks = [
-            ebml.element(ebml.SEEK, ebml.element(ebml.SEEK_ID, name), ebml.unsigned(ebml.SEEK_POSITION, position))
-            for name, position in self._positions.items()
-        ]
-        head = ebml.element(ebml.SEEK_HEAD, *seeks)
-        return head + ebml.void(_SEEK_HEAD_BYTES - len(head))
-
-    def _cues(self) -> bytes:
-        points = bytearray()
-        for at, track, cluster, offset in zip(
-            self._cue_times, self._cue_tracks, self._cue_clusters, self._cue_offsets, strict=True
-        ):
-            place = ebml.unsigned(ebml.CUE_TRACK, track) + ebml.unsigned(ebml.CUE_CLUSTER_POSITION, cluster)
-            place += ebml.unsigned(ebml.CUE_RELATIVE_POSITION, offset)
-            points += ebml.element(
-                ebml.CUE_POINT, ebml.unsigned(ebml.CUE_TIME, at), ebml.element(ebml.CUE_TRACK_POSITIONS, place)
-            )
-        return ebml.element(ebml.CUES, bytes(points))
 
 
 def _ebml_header(doc_type: str) -> bytes:

@@ -1,38 +1,30 @@
 """The thread between the event loop and a file: a slow disk never delays the network, and never grows memory for long.
 
-When the disk cannot follow, frames wait up to a bounded number of bytes. Beyond that they are dropped: a video stream
-from there to its next key frame (nothing in between could be decoded), audio packet by packet. Drops are counted.
+When the disk cannot follow, frames wait up to a bounded number of bytes. Beyond that they are dropped (`FrameQueue`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyegress.codecs import Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.outputs.file_writer import BATCH_SECONDS, FileResult, FileWriter
+from pyegress.outputs.frame_queue import MAX_QUEUED, FrameQueue
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.rewrite import Rewrite, rewrite
 from pyegress.plan.containers import Container
 from pyegress.rtp.frame import EncodedFrame
 
-#: Frames that may wait for the disk, bytes.
-MAX_QUEUED = 64 << 20
-#: What an entry costs beside its payload.
-_ENTRY_BYTES = 250
 #: The thread looks at its queue this often instead of being woken for each frame, seconds.
 _POLL_SECONDS = 0.2
 #: Looks without a frame after which the writer's batch goes to the disk.
 _IDLE_ROUNDS = max(1, round(BATCH_SECONDS / _POLL_SECONDS))
-#: Waiting bytes that wake it at once.
-_WAKE_BYTES = 1 << 20
 #: Closing may take this long, plus the time that a slow disk needs for the file, seconds and bytes per second.
 _CLOSE_SECONDS, _SLOW_DISK = 30.0, 20e6
 
@@ -72,16 +64,9 @@ class WriterThread:
         self._streams = tuple(streams)
         self._metadata = dict(metadata or {})
         self._on_failed = on_failed
-        self._max_queued = max_queued
-        self._queue: deque[tuple[int, EncodedFrame, int] | Rewrite] = deque()
-        self._queued = 0
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._queue: FrameQueue[Rewrite] = FrameQueue([spec.codec.kind for spec in streams], limit=max_queued)
         self._closing: str | None = None
-        self._begun = [False] * len(streams)
         self._idle = 0
-        self._skipping = [False] * len(streams)
-        self._dropped = [0] * len(streams)
         self._error: EgressError | None = None
         self._bytes_written = 0
         self._duration = 0.0
@@ -102,12 +87,12 @@ class WriterThread:
     @property
     def queued(self) -> int:
         """Bytes that wait for the disk."""
-        return self._queued
+        return self._queue.bytes
 
     @property
     def dropped(self) -> Drops:
         """What the disk was too slow for."""
-        return Drops(tuple(self._dropped))
+        return Drops(tuple(self._queue.dropped))
 
     @property
     def error(self) -> EgressError | None:
@@ -118,38 +103,17 @@ class WriterThread:
         """Queue a frame for `FileWriter.write`; False if it was dropped. After an error or `aclose`: always False."""
         if self._error is not None or self._closing is not None:
             return False
-        cost = len(frame.payload) + _ENTRY_BYTES
-        if self._skipping[stream]:
-            # Room for a while, not for one frame: else the same key frame would be dropped and waited for again.
-            if not frame.keyframe or self._queued > self._max_queued // 2:
-                self._dropped[stream] += 1
-                return False
-            self._skipping[stream] = False
-        elif self._queued + cost > self._max_queued:
-            self._skipping[stream] = self._streams[stream].codec.kind is Kind.VIDEO
-            self._dropped[stream] += 1
-            return False
-        with self._lock:
-            self._queue.append((stream, frame, pts))
-            self._queued += cost
-        if not self._begun[stream] or self._queued > _WAKE_BYTES:
-            self._begun[stream] = True
-            self._wake.set()
-        return True
+        return self._queue.put(stream, frame, pts)
 
     def rewrite(self, path: Path, container: Container, streams: Sequence[StreamSpec], shifts: Sequence[int]) -> None:
         """Go on at `path` with `streams` (those there are, and more), each of the former moved by its shift (ticks).
 
         What was submitted before is moved, what comes after is not. Until it is done the old file plays.
         """
-        added = len(streams) - len(self._streams)
+        added = streams[len(self._streams) :]
         self._streams = tuple(streams)
-        self._begun += [False] * added
-        self._skipping += [False] * added
-        self._dropped += [0] * added
-        with self._lock:
-            self._queue.append(Rewrite(path, container, self._streams, tuple(shifts)))
-        self._wake.set()
+        self._queue.extend([spec.codec.kind for spec in added])
+        self._queue.put_job(Rewrite(path, container, self._streams, tuple(shifts)))
 
     async def aclose(self, timeout: float | None = None) -> FileResult:
         """Write what waits, finish the file, end the thread. Idempotent; a cancelled call leaves the thread to it.
@@ -166,9 +130,9 @@ class WriterThread:
     async def _end(self, how: str, timeout: float | None) -> FileResult:
         if self._closing is None:
             self._closing = how
-        self._wake.set()
+        self._queue.wake()
         if timeout is None:
-            timeout = _CLOSE_SECONDS + (self._bytes_written + self._queued) / _SLOW_DISK
+            timeout = _CLOSE_SECONDS + (self._bytes_written + self._queue.bytes) / _SLOW_DISK
         try:
             result = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._done)), timeout)
         except TimeoutError:
@@ -202,28 +166,18 @@ class WriterThread:
 
     def _round(self, writer: FileWriter) -> FileWriter:
         """Write what waits, or, when nothing has come for a while, put what the writer collected on the disk."""
-        self._wake.wait(_POLL_SECONDS)
-        self._wake.clear()
+        self._queue.wait(_POLL_SECONDS)
         self._idle = 0 if self._queue else self._idle + 1
         try:
             if self._idle == _IDLE_ROUNDS:
                 writer.flush()
-            while self._queue:
-                entry = self._queue[0]
+            for entry in self._queue:
                 if isinstance(entry, Rewrite):
                     writer = rewrite(writer, entry, self._metadata)
-                    with self._lock:
-                        self._queue.popleft()
-                    continue
-                stream, frame, pts = entry
-                writer.write(stream, frame, pts)
-                with self._lock:
-                    self._queue.popleft()
-                    self._queued -= len(frame.payload) + _ENTRY_BYTES
+                else:
+                    writer.write(entry.stream, entry.frame, entry.pts)
         except OutputFailed as error:
-            with self._lock:
-                self._queue.clear()
-                self._queued = 0
+            self._queue.clear()
             self._fail(error)
         self._bytes_written, self._duration = writer.bytes_written, writer.duration
         return writer

@@ -30,6 +30,7 @@ from pyegress.plan.recording_plan import (
 )
 from pyegress.plan.refusals import invalid_field
 from pyegress.plan.request_forms import read_form
+from pyegress.plan.storage import LocalStorage
 from pyegress.plan.stream_urls import StreamProtocol
 
 _PROTOCOLS = {StreamProtocol.RTMP: Live.RTMP, StreamProtocol.SRT: Live.SRT, StreamProtocol.WEBSOCKET: Live.WEBSOCKET}
@@ -41,7 +42,7 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
     if not start.egress_id:
         raise invalid_field("egressID", "The egress has no id", "Give the id that the server made, EG_…")
     form = read_form(request, start, service)
-    wish = start.encoding.over(form.encoding)
+    wish = start.encoding.over(form.encoding).over(service.encoding)
     if not form.passthrough:
         check_wish(wish)
     naming = _naming(form, start)
@@ -168,16 +169,22 @@ def _encoded(
         webm_codec=service.webm_codec,
     )
     streams = isinstance(stream, StreamOutput)
+    if segments and streams and wish.key_frame_interval:
+        segments = _cut_with_stream(segments, wish.key_frame_interval)
+    if segments and service.hls_part:
+        segments = _with_parts(segments, service.hls_part)
     video = audio = None
     if chosen.video:
         video = video_encoding(
-            chosen.video, wish, rtmp_or_srt=streams, rtmp=Live.RTMP in live, segments=segments is not None
+            chosen.video,
+            wish,
+            rtmp_or_srt=streams,
+            rtmp=Live.RTMP in live,
+            segments=segments.duration if segments else 0.0,
         )
     if chosen.audio:
         audio = audio_encoding(chosen.audio, wish, live=Live.WEBSOCKET in live)
         check_sample_rate(audio)
-    if segments and streams and wish.key_frame_interval:
-        segments = _cut_with_stream(segments, wish.key_frame_interval)
     planned = None
     if file and chosen.container:
         path = file_name(file.path, chosen.container, any_extension=service.any_extension)
@@ -188,6 +195,13 @@ def _encoded(
 def _cut_with_stream(segments: SegmentOutput, interval: float) -> SegmentOutput:
     """Segments are cut on the key frames that the stream asked for, at least a second apart."""
     return replace(segments, duration=min(max(1, int(interval)), segments.duration))
+
+
+def _with_parts(segments: SegmentOutput, part: float) -> SegmentOutput:
+    """Parts are bytes of a file that grows, so it has to lie where players fetch it."""
+    if segments.format is not SegmentFormat.FMP4 or not isinstance(segments.storage, LocalStorage):
+        return segments
+    return replace(segments, part=min(part, float(segments.duration)))
 
 
 def _max_duration(outputs: ReadOutputs, limits: SessionLimits) -> float | None:

@@ -128,6 +128,8 @@ PLAYLIST = (".m3u8", "application/x-mpegurl")
 SEGMENT_TS = (".ts", "video/mp2t")
 SEGMENT_FMP4 = (".m4s", "video/mp4")
 IMAGE_JPEG = (".jpeg", "image/jpeg")
+IMAGE_PNG = (".png", "image/png")
+IMAGE_WEBP = (".webp", "image/webp")
 MANIFEST = (".json", "application/json")
 
 #: What a name may end in that is replaced when the output is of another kind. Any other ending is part of the name.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TypeVar
 
 from pyegress.errors import InvalidRequest
-from pyegress.plan.encodings import AudioCodec, EncodingWish, H264Profile, Quality, VideoCodec
+from pyegress.plan.encodings import AudioCodec, EncodingWish, H264Profile, Hardware, Quality, VideoCodec
 
 T = TypeVar("T")
 
@@ -41,6 +41,7 @@ AUDIO_CODECS = {
     "flac": AudioCodec.FLAC,
 }
 QUALITIES = {quality.value: quality for quality in Quality}
+HARDWARE = {hardware.value: hardware for hardware in Hardware}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class EncodingArguments:
     audio_codec: str = ""
     key_frame_interval: float = 0.0
     quality: str = ""
+    hardware: str = ""
 
     def __post_init__(self) -> None:
         _ = self.preset_number, self.wish
@@ -90,6 +92,7 @@ class EncodingArguments:
             audio_codec=named("audio_codec", self.audio_codec, AUDIO_CODECS),
             audio_bitrate=self.audio_bitrate or None,
             quality=named("quality", self.quality, QUALITIES),
+            hardware=named("hardware", self.hardware, HARDWARE),
         )
 
     def require_none_for_copies(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -63,6 +64,16 @@ class Quality(Enum):
     HIGH = "high"
 
 
+class Hardware(Enum):
+    """What encodes H.264. Everything else is encoded by the processor."""
+
+    NONE = "none"
+    #: An NVIDIA card, or nothing.
+    NVENC = "nvenc"
+    #: An NVIDIA card where there is one that takes the encoding, else the processor.
+    AUTO = "auto"
+
+
 class H264Profile(Enum):
     """`profile_idc` by its usual name."""
 
@@ -113,6 +124,8 @@ DEFAULT_AUDIO_BITRATE = 128
 CHANNELS = 2
 #: Seconds between key frames of RTMP and SRT streams when the request names none.
 STREAM_KEY_FRAME_INTERVAL = 4.0
+#: Seconds of the bit rate that the rate control may borrow: a segment where there are some, but not more than ...
+RATE_BUFFER, MAX_RATE_BUFFER = 2.0, 10.0
 
 MIN_DIMENSION = 16
 #: Encoders refuse far larger pictures only after they took the memory for them.
@@ -139,6 +152,9 @@ class EncodingWish:
     audio_bitrate: int | None = None
     audio_frequency: int | None = None
     quality: Quality | None = None
+    hardware: Hardware | None = None
+    #: Of the video encoder.
+    threads: int | None = None
 
     def over(self, other: EncodingWish) -> EncodingWish:
         """This wish where it says something, `other` elsewhere."""
@@ -154,8 +170,10 @@ class EncodingWish:
 class VideoEncoding:
     """How pictures are encoded: pixels, frames per second, kbit/s, seconds.
 
-    `key_frame_interval` 0 leaves the distance to the encoder, or to the segments where there are some; `scene_cuts`
-    says whether it may put further key frames. `constant_bitrate` pads the stream to its rate, as RTMP services want.
+    Key frames are `key_frame_interval` apart, counted from second 0 of the output, which the bounds of segments are
+    multiples of; 0 leaves the distance to the encoder. `scene_cuts` says whether it may put further ones.
+    `constant_bitrate` pads the stream to its rate, as RTMP services want. `buffer` is how many seconds of the bit rate
+    the rate control may borrow; `threads` 0 leaves their number to the encoder.
     """
 
     codec: VideoCodec
@@ -169,6 +187,9 @@ class VideoEncoding:
     scene_cuts: bool = True
     constant_bitrate: bool = False
     quality: Quality = Quality.STANDARD
+    buffer: float = RATE_BUFFER
+    hardware: Hardware = Hardware.NONE
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +203,14 @@ class AudioEncoding:
 
 
 def video_encoding(
-    codec: VideoCodec, wish: EncodingWish, *, rtmp_or_srt: bool, rtmp: bool, segments: bool
+    codec: VideoCodec, wish: EncodingWish, *, rtmp_or_srt: bool, rtmp: bool, segments: float = 0.0
 ) -> VideoEncoding:
-    """The encoding of `wish` with every default filled in."""
+    """The encoding of `wish` with every default filled in. `segments` is how long they are, 0 if there are none."""
     interval = wish.key_frame_interval or 0.0
-    if not interval and rtmp_or_srt and not segments:
+    if segments:
+        # As many key frames in each segment as it takes to have them no further apart than asked.
+        interval = segments / math.ceil(segments / interval) if interval else segments
+    elif rtmp_or_srt and not interval:
         interval = STREAM_KEY_FRAME_INTERVAL
     return VideoEncoding(
         codec=codec,
@@ -197,9 +221,12 @@ def video_encoding(
         profile=(wish.profile or DEFAULT_PROFILE) if codec is VideoCodec.H264 else None,
         depth=wish.depth or DEFAULT_DEPTH,
         key_frame_interval=interval,
-        scene_cuts=not interval and not segments,
+        scene_cuts=not interval,
         constant_bitrate=rtmp,
         quality=wish.quality or Quality.STANDARD,
+        buffer=min(segments, MAX_RATE_BUFFER) or RATE_BUFFER,
+        hardware=(wish.hardware or Hardware.NONE) if codec is VideoCodec.H264 else Hardware.NONE,
+        threads=wish.threads or 0,
     )
 
 

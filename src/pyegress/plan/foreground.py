@@ -15,18 +15,30 @@ from pyegress.plan.build import plan_recording
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encoding_arguments import EncodingArguments, named
-from pyegress.plan.encodings import EncodingWish
+from pyegress.plan.encodings import EncodingWish, Hardware, VideoCodec
+from pyegress.plan.output_words import HlsWord, OutputsRequest, OutputWord, add_output
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits, Start, Waits
 from pyegress.plan.sources import AudioMixing
-
-FileRequest = pb.RoomCompositeEgressRequest | pb.ParticipantEgressRequest | pb.TrackCompositeEgressRequest
 
 #: How texts about requests name the field; options are named on their own.
 _FIELD_NOTE = ": request has missing or invalid field:"
 #: The field of the refusal that no container holds the codecs.
 NO_FILE_TYPE = "output type"
 #: Fields of requests by the option that sets them, where the names differ.
-_OPTIONS = {"framerate": "fps", "filepath": "output", "file_type": "output", "token or api key/secret": "room"}
+_OPTIONS = {
+    "framerate": "fps",
+    "token or api key/secret": "room",
+    **dict.fromkeys(
+        (
+            *("filepath", "file_type", "filename_prefix", "live_playlist_name"),
+            *("multiple file outputs", "multiple segmented file outputs", "multiple stream outputs"),
+            *("live_playlist_name must be in same directory as playlist_name", "output"),
+            *("live_playlist_name cannot be identical to playlist_name", "audio_only images"),
+            *("stream url", "stream protocol", "url"),
+        ),
+        "output",
+    ),
+}
 AUDIO_MIXINGS = {mixing.name.lower().replace("_", "-"): mixing for mixing in AudioMixing}
 
 
@@ -38,7 +50,7 @@ class Session:
     """
 
     connection: Connection
-    output: str
+    outputs: tuple[OutputWord, ...]
     at: Wall
     egress_id: str
     duration: float | None = None
@@ -134,11 +146,12 @@ def plan_track_composite(
 
 
 def _planned(
-    request: FileRequest,
+    request: OutputsRequest,
     session: Session,
     encoding: EncodingArguments,
 ) -> RecordingPlan:
-    request.file_outputs.add(filepath=session.output, disable_manifest=True)
+    for word in session.outputs:
+        add_output(request, word)
     if encoding.preset_number is not None:
         request.preset = pb.EncodingOptionsPreset.Name(encoding.preset_number)  # type: ignore[assignment]
     connection = session.connection
@@ -154,7 +167,8 @@ def _planned(
         api_secret=connection.api_secret,
         any_extension=True,
         overwrite=session.overwrite,
-        limits=SessionLimits(file=session.duration or 0.0, file_size=session.max_file_size or 0),
+        limits=_limits(session),
+        hls_part=max((word.part for word in session.outputs if isinstance(word, HlsWord)), default=0.0),
         waits=Waits(
             tracks=session.wait,
             participant=session.wait,
@@ -168,7 +182,7 @@ def _planned(
     return plan
 
 
-def _plan(request: FileRequest, start: Start, service: Service) -> RecordingPlan:
+def _plan(request: OutputsRequest, start: Start, service: Service) -> RecordingPlan:
     try:
         plan = plan_recording(request, start, service)
     except InvalidRequest as error:
@@ -180,14 +194,28 @@ def _plan(request: FileRequest, start: Start, service: Service) -> RecordingPlan
             remedy=error.remedy,
             code=error.code,
         ) from None
-    _check_extension(request.file_outputs[0].filepath, plan)
+    for file in request.file_outputs:
+        _check_extension(file.filepath, plan)
     return plan
+
+
+def _limits(session: Session) -> SessionLimits:
+    seconds = session.duration or 0.0
+    return SessionLimits(
+        file=seconds, stream=seconds, segment=seconds, image=seconds, file_size=session.max_file_size or 0
+    )
 
 
 def _check_used(encoding: EncodingArguments, plan: RecordingPlan) -> None:
     """Nothing was asked of an encoder that the file has no use for."""
     if plan.video is None:
         encoding.require_none_of("video")
+    elif encoding.wish.hardware is Hardware.NVENC and plan.video.codec is not VideoCodec.H264:
+        raise InvalidRequest(
+            f"The option hardware makes no sense: {plan.video.codec.codec.label} is encoded by the processor",
+            field="hardware",
+            remedy="Leave it out, or choose H.264",
+        )
     if plan.audio is None:
         encoding.require_none_of("audio")
     elif plan.audio.codec.lossless and encoding.audio_bitrate:
@@ -201,8 +229,8 @@ def _check_used(encoding: EncodingArguments, plan: RecordingPlan) -> None:
 def _check_extension(asked: str, plan: RecordingPlan) -> None:
     """Whoever types an extension means it: another container behind its back is no answer."""
     extension = Container.from_path(asked)
-    (output,) = plan.outputs
-    if extension is None or not isinstance(output, FileOutput) or output.container is extension:
+    output = next((output for output in plan.outputs if isinstance(output, FileOutput)), None)
+    if extension is None or output is None or output.container is extension:
         return
     assert output.container is not None
     encodings = [encoding for encoding in (plan.video, plan.audio) if encoding is not None]

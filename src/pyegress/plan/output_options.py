@@ -12,6 +12,7 @@ from pyegress.plan.containers import Container
 from pyegress.plan.negotiation import FileType
 from pyegress.plan.output_names import Naming, base_name, clean_path, segment_names, taken_twice
 from pyegress.plan.recording_plan import (
+    ImageFormat,
     ImageOutput,
     NameSuffix,
     SegmentFormat,
@@ -238,7 +239,8 @@ def _image(
     for name, value in (("width", message.width), ("height", message.height)):
         if value < 0:
             raise invalid_field(name, f"Images cannot have a {name} of {value}", "Leave it out for that of the video")
-    prefix = naming.fill(clean_path(message.filename_prefix))
+    asked, format_ = _image_format(clean_path(message.filename_prefix))
+    prefix = naming.fill(asked)
     return ImageOutput(
         prefix=prefix + naming.automatic if not prefix or prefix.endswith("/") else prefix,
         suffix=suffix,
@@ -247,7 +249,16 @@ def _image(
         height=message.height,
         storage=storage_for(uploads, storage),
         manifest=not message.disable_manifest,
+        format=format_,
     )
+
+
+def _image_format(prefix: str) -> tuple[str, ImageFormat]:
+    """Prefix and format: requests know JPEG only, so the extension asks for another one."""
+    for format_ in (ImageFormat.PNG, ImageFormat.WEBP):
+        if prefix.lower().endswith(format_.extension):
+            return prefix[: -len(format_.extension)], format_
+    return prefix, ImageFormat.JPEG
 
 
 def _bad_suffix(number: int, names: Sequence[str]) -> Exception:
@@ -256,7 +267,7 @@ def _bad_suffix(number: int, names: Sequence[str]) -> Exception:
 
 
 def _unnamed(message: pb.ImageOutput) -> bool:
-    path = clean_path(message.filename_prefix)
+    path, _ = _image_format(clean_path(message.filename_prefix))
     return not path or path.endswith("/")
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from math import gcd
 
 from pyegress.clock import Wall
-from pyegress.plan.containers import Container
+from pyegress.codecs import Kind
+from pyegress.plan.containers import IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
 from pyegress.plan.output_names import Naming, SegmentNames
@@ -65,7 +67,7 @@ class NameSuffix(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SegmentOutput:
-    """HLS. `duration` is in seconds."""
+    """HLS. `duration` of segments and `part` of the parts of low latency HLS, 0 without any, are in seconds."""
 
     names: SegmentNames
     format: SegmentFormat
@@ -73,6 +75,7 @@ class SegmentOutput:
     duration: int
     storage: Storage
     manifest: bool = True
+    part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,21 @@ class WebsocketOutput:
     destinations: tuple[Destination, ...]
 
 
+class ImageFormat(Enum):
+    """What images are: extension and content type."""
+
+    JPEG = IMAGE_JPEG
+    PNG = IMAGE_PNG
+    WEBP = IMAGE_WEBP
+
+    @property
+    def extension(self) -> str:
+        return self.value[0]
+
+
 @dataclass(frozen=True, slots=True)
 class ImageOutput:
-    """A JPEG every `interval` seconds. Width and height 0 follow the picture. `prefix` is a path without extension."""
+    """A picture every `interval` seconds. Width and height 0 follow the picture. `prefix` has no extension."""
 
     prefix: str
     suffix: NameSuffix
@@ -101,6 +116,7 @@ class ImageOutput:
     height: int
     storage: Storage
     manifest: bool = True
+    format: ImageFormat = ImageFormat.JPEG
 
 
 Output = FileOutput | SegmentOutput | StreamOutput | WebsocketOutput | ImageOutput
@@ -154,7 +170,7 @@ class Service:
     a WebM file is asked for without a codec: requests have no name for VP9 and AV1. With `any_extension` the name of
     a file decides its container whatever it is (`.mov`, `.m4a`, `.ogg`), as in the foreground; without, an API
     client's `.mp4` and `.ogg` follow what is recorded, and only `.webm`, `.wav` and `.flac` decide. Without `overwrite`
-    a local file that exists is kept, and its name refused.
+    a local file that exists is kept, and its name refused. `encoding` is what requests mean that say nothing of it.
     """
 
     ws_url: str = ""
@@ -165,8 +181,11 @@ class Service:
     limits: SessionLimits = SessionLimits()
     waits: Waits = Waits()
     webm_codec: VideoCodec = VideoCodec.VP8
+    encoding: EncodingWish = field(default_factory=EncodingWish)
     any_extension: bool = False
     overwrite: bool = True
+    #: Seconds of the parts of low latency HLS, 0 without any.
+    hls_part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +248,24 @@ class RecordingPlan:
     def live(self) -> bool:
         """Whether somebody watches or listens meanwhile."""
         return any(isinstance(output, StreamOutput | WebsocketOutput) for output in self.outputs)
+
+    @property
+    def encoded(self) -> frozenset[Kind]:
+        """What some output wants encoded: images are made of the pictures, WebSockets get the sound as it is."""
+        if not any(isinstance(output, FileOutput | SegmentOutput | StreamOutput) for output in self.outputs):
+            return frozenset()
+        both = ((Kind.VIDEO, self.video), (Kind.AUDIO, self.audio))
+        return frozenset(kind for kind, encoding in both if encoding is not None)
+
+    @property
+    def image_interval(self) -> int:
+        """Seconds of which the intervals of all images are multiples; 0 without images."""
+        return gcd(*(output.interval for output in self.outputs if isinstance(output, ImageOutput)))
+
+    @property
+    def raw_sound(self) -> bool:
+        """Whether an output wants sound as it is mixed."""
+        return any(isinstance(output, WebsocketOutput) for output in self.outputs)
 
     @property
     def manifest(self) -> bool:

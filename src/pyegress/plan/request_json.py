@@ -15,14 +15,14 @@ from livekit.protocol import egress as pb
 from pyegress.errors import InvalidRequest
 from pyegress.plan.form import EgressRequest
 
-#: What `--type` may be. `start` is the V2 request.
+#: What `--type` may be. `egress` is the V2 request.
 REQUEST_TYPES: Mapping[str, type[EgressRequest]] = {
     "room-composite": pb.RoomCompositeEgressRequest,
     "web": pb.WebEgressRequest,
     "participant": pb.ParticipantEgressRequest,
     "track-composite": pb.TrackCompositeEgressRequest,
     "track": pb.TrackEgressRequest,
-    "start": pb.StartEgressRequest,
+    "egress": pb.StartEgressRequest,
 }
 
 _BOUNDS = {

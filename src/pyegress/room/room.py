@@ -20,6 +20,7 @@ from livekit.protocol.rtc import (
 from pyegress.clock import monotonic
 from pyegress.errors import EgressError, InvalidRequest, NotFound, RoomConnectionFailed
 from pyegress.room.connection import RoomConnection
+from pyegress.room.diagnosis import IceDiagnosis
 from pyegress.room.events import (
     Disconnected,
     Participant,
@@ -136,6 +137,12 @@ class Room:
         """Why media cannot flow (for instance UDP blocked), None while it may."""
         session = self._connection.session
         return session.transport.error if session is not None else None
+
+    @property
+    def media_diagnosis(self) -> IceDiagnosis | None:
+        """What ICE tried for the current session, and the path that it selected."""
+        session = self._connection.session
+        return session.transport.diagnosis if session is not None else None
 
     @property
     def media_rtt(self) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pyegress.clock import Monotonic
 from pyegress.errors import Code, EgressError, Fault
-from pyegress.service.config import CostSection
+from pyegress.service.config_sections import CostSection
 
 #: How long what was declared counts before what is measured does, seconds.
 DECLARED_FOR = 15.0
@@ -56,8 +56,10 @@ class Admission:
         used = sum(load.counted(now) for load in self.loads.values())
         return machine.cores * self.costs.max_cpu_utilization - used
 
-    def refusal(self, cost: float, machine: Machine, now: Monotonic) -> EgressError | None:
-        """Why an egress of `cost` cores cannot be taken; None when it can."""
+    def refusal(
+        self, cost: float, machine: Machine, now: Monotonic, *, memory: float | None = None
+    ) -> EgressError | None:
+        """Why an egress of `cost` cores (and `memory` GB, else memory_cost) cannot be taken; None when it can."""
         available = self.available(machine, now)
         if available < cost:
             return _full(
@@ -65,11 +67,11 @@ class Admission:
                 f"request needs {cost:.2f}"
             )
         if self.costs.max_memory:
-            needed = machine.memory + self.costs.memory_cost + HEADROOM
-            if needed >= self.costs.max_memory:
+            own = (self.costs.memory_cost if memory is None else memory) + HEADROOM
+            if machine.memory + own >= self.costs.max_memory:
                 return _full(
                     f"not enough memory: {machine.memory:.1f} of {self.costs.max_memory:g} GB are in use and the "
-                    f"request needs {self.costs.memory_cost + HEADROOM:.1f}"
+                    f"request needs {own:.1f}"
                 )
         return None
 

@@ -1,199 +1,116 @@
-"""The configuration of the service: the YAML keys of LiveKit Egress, and a few of our own."""
+"""The configuration of the service: one table of keys, which LiveKit Egress's files fit."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import yaml
+from typing import Annotated
 
 from pyegress.errors import InvalidRequest
-from pyegress.plan.recording_plan import DEFAULT_STREAM_RETRY, Service, SessionLimits, Waits
+from pyegress.plan.encoding_arguments import HARDWARE, QUALITIES
+from pyegress.plan.encodings import EncodingWish
+from pyegress.plan.recording_plan import DEFAULT_STREAM_RETRY, Service, Waits
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
-from pyegress.service.config_reader import UNLIMITED, AnySection, Seconds, bad_config, read_section
+from pyegress.service.config_reader import (
+    UNLIMITED,
+    About,
+    AnySection,
+    Findings,
+    Seconds,
+    bad_config,
+    read_section,
+    unused,
+)
+from pyegress.service.config_sections import (
+    LOG_LEVELS,
+    ApiSection,
+    CostSection,
+    LimitsSection,
+    LoggingSection,
+    RedisSection,
+    WebhooksSection,
+)
+from pyegress.service.config_text import parse_yaml
 from pyegress.service.storage_config import StorageSection
 
 _IO_CREATE, _IO_UPDATE, _KILL_GRACE = Seconds(15), Seconds(30), Seconds(60)
 _STREAM_RETRY = Seconds(DEFAULT_STREAM_RETRY)
-_RETENTION = Seconds(24 * 3600.0)
-LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "warning": "WARNING", "error": "ERROR"}
-
-
-@dataclass(frozen=True, slots=True)
-class LoggingSection:
-    level: str = "info"
-    json: bool = True
-    #: Of the reference's sampling logger.
-    sample: bool = False
-    sample_initial: int = 0
-    sample_interval: int = 0
-    item_sample_seconds: int = 0
-    item_sample_initial: int = 0
-    item_sample_interval: int = 0
-    component_levels: AnySection = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RedisTlsSection:
-    enabled: bool = False
-    insecure: bool = False
-    server_name: str = ""
-    ca_cert_file: str = ""
-    client_cert_file: str = ""
-    client_key_file: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RedisSection:
-    """One of address, sentinel_addresses and cluster_addresses. Timeouts are milliseconds, 0 is usual."""
-
-    address: str = ""
-    username: str = ""
-    password: str = field(default="", repr=False)
-    db: int = 0
-    use_tls: bool = False
-    tls: RedisTlsSection = RedisTlsSection()
-    sentinel_master_name: str = ""
-    sentinel_username: str = ""
-    sentinel_password: str = field(default="", repr=False)
-    sentinel_addresses: tuple[str, ...] = ()
-    cluster_addresses: tuple[str, ...] = ()
-    max_redirects: int = 2
-    dial_timeout: int = 0
-    read_timeout: int = 0
-    write_timeout: int = 0
-    pool_timeout: int = 0
-    pool_size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LimitsSection:
-    file_output_max_duration: Seconds = UNLIMITED
-    file_output_max_size: int = 0
-    stream_output_max_duration: Seconds = UNLIMITED
-    segment_output_max_duration: Seconds = UNLIMITED
-    image_output_max_duration: Seconds = UNLIMITED
-
-    @property
-    def limits(self) -> SessionLimits:
-        return SessionLimits(
-            file=self.file_output_max_duration,
-            stream=self.stream_output_max_duration,
-            segment=self.segment_output_max_duration,
-            image=self.image_output_max_duration,
-            file_size=self.file_output_max_size,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class CostSection:
-    """Cores and gigabytes. A cost that is None is the measured one, see `service.costs`."""
-
-    max_cpu_utilization: float = 0.8
-    max_memory: float = 0.0
-    memory_cost: float = 0.0
-    room_composite_cpu_cost: float | None = None
-    audio_room_composite_cpu_cost: float | None = None
-    sdk_audio_room_composite_cpu_cost: float | None = None
-    sdk_audio_room_composite_memory_cost: float | None = None
-    web_cpu_cost: float | None = None
-    audio_web_cpu_cost: float | None = None
-    participant_cpu_cost: float | None = None
-    track_composite_cpu_cost: float | None = None
-    track_cpu_cost: float | None = None
-    max_pulse_clients: int = 60
-    memory_source: str = "proc_rss"
-    memory_kill_grace_sec: int = 0
-    cpu_kill_grace_sec: int = 30
-
-
-@dataclass(frozen=True, slots=True)
-class ApiSection:
-    """The Egress API over HTTP: only for this machine unless `host` says otherwise.
-
-    `keys` are API secrets by API key, beside api_key; `database` keeps the infos, "" is in the state directory.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 7985
-    keys: AnySection = field(default_factory=dict, repr=False)
-    database: str = ""
-    retention: Seconds = _RETENTION
-    webhook_path: str = "/livekit/webhook"
-
-
-@dataclass(frozen=True, slots=True)
-class WebhooksSection:
-    """Who is told of every egress that came over HTTP. `api_key` signs, "" is the service's own."""
-
-    urls: tuple[str, ...] = ()
-    api_key: str = ""
+_NO_TUNING = unused("reception and timing adapt by themselves")
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """Everything that can be configured. Fields without a comment are keys of LiveKit Egress."""
+    """Everything that can be configured."""
 
-    api_key: str = ""
-    api_secret: str = field(default="", repr=False)
-    ws_url: str = ""
-    redis: RedisSection | None = None
-    cluster_id: str = ""
-    health_port: int = 0
-    prometheus_port: int = 0
-    template_base: str = ""
-    disallow_local_storage: bool = False
-    session_limits: LimitsSection = LimitsSection()
-    storage: StorageSection = field(default_factory=StorageSection)
-    backup: StorageSection | None = None
-    backup_storage: StorageSection | None = None
-    s3_assume_role_key: str = field(default="", repr=False)
-    s3_assume_role_secret: str = field(default="", repr=False)
-    s3_assume_role_arn: str = ""
-    s3_assume_role_external_id: str = field(default="", repr=False)
-    logging: LoggingSection = LoggingSection()
-    cpu_cost: CostSection = CostSection()
-    io_create_timeout: Seconds = _IO_CREATE
-    io_update_timeout: Seconds = _IO_UPDATE
-    io_selection_timeout: Seconds = UNLIMITED
-    io_workers: int = 5
-    # Accepted, so that a configuration can be taken as it is; they tune parts that are not there or need no tuning.
-    debug_handler_port: int = 0
-    template_port: int = 7980
-    enable_chrome_sandbox: bool = False
-    chrome_flags: AnySection = field(default_factory=dict)
-    insecure: bool = False
-    max_upload_queue: int = 60
-    pulse_sink_reap_grace_sec: int = 30
-    latency: AnySection = field(default_factory=dict)
-    latency_overrides: AnySection = field(default_factory=dict)
-    video_encoder_threads: int = 0
-    enable_one_shot_sender_report_sync: bool = False
-    enable_sync_engine: bool = False
-    audio_tempo_controller: AnySection = field(default_factory=dict)
-    test_overrides: AnySection = field(default_factory=dict)
-    psrpc: AnySection = field(default_factory=dict)
-    debug: AnySection = field(default_factory=dict)
-    # Our own.
-    #: The Egress API over HTTP. Without this section it is open when there is no Redis.
-    api: ApiSection | None = None
-    webhooks: WebhooksSection = WebhooksSection()
-    #: Rules of what is recorded without being asked.
-    auto_egress: tuple[AnySection, ...] = ()
-    #: Where relative file names go; "" is the folder in which the service was started.
-    local_directory: str = ""
-    #: What must survive a restart.
-    state_directory: str = ""
-    #: Workers that wait, loaded, for the next egress.
-    spare_workers: int = 1
-    #: How long a destination of a stream that was lost is tried again; 0: not at all.
-    stream_retry: Seconds = _STREAM_RETRY
-    #: For recordings that are ended by a second signal, before they are killed.
-    kill_grace: Seconds = _KILL_GRACE
-    #: How long a drain may take before running recordings are ended; 0 is without limit.
-    drain_timeout: Seconds = UNLIMITED
+    ws_url: Annotated[str, About("livekit-server; else LIVEKIT_WS_URL or LIVEKIT_URL.", "ws://localhost:7880")] = ""
+    api_key: Annotated[str, About("API key there; else LIVEKIT_API_KEY.", "devkey")] = ""
+    api_secret: Annotated[str, About("Its secret; else LIVEKIT_API_SECRET.", "secret")] = field(default="", repr=False)
+    redis: Annotated[RedisSection | None, About("Take requests from livekit-server, over the Redis it uses.")] = None
+    cluster_id: Annotated[str, About("Topic of StartEgress; livekit-server uses none.")] = ""
+    api: Annotated[
+        ApiSection | None, About("Take requests over HTTP; without this section only where there is no Redis.")
+    ] = None
+    webhooks: Annotated[WebhooksSection, About("Who is told of egresses that came over HTTP.")] = field(
+        default_factory=WebhooksSection
+    )
+    auto_egress: Annotated[tuple[AnySection, ...], About("Rules of what is recorded without being asked.")] = ()
+    health_port: Annotated[int, About("Load and running egresses; /healthz, /readyz. 0 is none.", 8080)] = 0
+    prometheus_port: Annotated[int, About("Metrics. 0 is none.", 9090)] = 0
+    debug_port: Annotated[int, About("/debug: tasks and pipelines as text. 0 is none.", 7070)] = 0
+    debug_host: Annotated[str, About("Address of debug_port.")] = "127.0.0.1"
+    debug_handler_port: Annotated[int, About("", instead="debug_port")] = 0
+    local_directory: Annotated[str, About('Relative names go below it; "" is where the service was started.')] = ""
+    disallow_local_storage: Annotated[bool, About("Refuse requests whose files would stay on this disk.")] = False
+    storage: Annotated[StorageSection, About("Where files go unless the request says; none is this disk.")] = field(
+        default_factory=StorageSection
+    )
+    backup: Annotated[StorageSection | None, About("Where they go when the storage fails.")] = None
+    backup_storage: Annotated[StorageSection | None, About("", instead="backup")] = None
+    s3_assume_role_key: Annotated[str, About("Access key that may take on the roles of requests.")] = field(
+        default="", repr=False
+    )
+    s3_assume_role_secret: Annotated[str, About("Its secret.")] = field(default="", repr=False)
+    s3_assume_role_arn: Annotated[str, About("Role that is taken on before those.")] = ""
+    s3_assume_role_external_id: Annotated[str, About("External id that it asks for.")] = field(default="", repr=False)
+    session_limits: Annotated[LimitsSection, About("Longest and largest.")] = field(default_factory=LimitsSection)
+    cpu_cost: Annotated[CostSection, About("What an egress is reckoned with.")] = field(default_factory=CostSection)
+    logging: Annotated[LoggingSection, About("The log, on standard error.")] = field(default_factory=LoggingSection)
+    state_directory: Annotated[str, About('What must survive a restart; "" is ~/.local/state/pyegress.')] = ""
+    quality: Annotated[str, About("What an encoder spends on its picture: economy, standard or high.")] = "standard"
+    hardware: Annotated[str, About("What encodes H.264: none, nvenc, or auto (nvenc where there is one).")] = "none"
+    video_encoder_threads: Annotated[int, About("0 leaves their number to the size of the pictures.")] = 0
+    spare_workers: Annotated[int, About("Workers that wait, loaded, for the next egress.")] = 1
+    kill_grace: Annotated[Seconds, About("For recordings that are ended by a second signal.")] = _KILL_GRACE
+    stream_retry: Annotated[
+        Seconds, About("A destination of a stream that was lost is tried again for so long; 0s: never.")
+    ] = _STREAM_RETRY
+    drain_timeout: Annotated[Seconds, About("How long a drain may take; 0s is without limit.")] = UNLIMITED
+    io_create_timeout: Annotated[Seconds, About("For livekit-server to store a new egress.")] = _IO_CREATE
+    io_update_timeout: Annotated[Seconds, About("For livekit-server to store a change.")] = _IO_UPDATE
+    io_selection_timeout: Annotated[Seconds, About("For one of them to take the call; 0s is 1s.")] = UNLIMITED
+    template_base: Annotated[str, About("Page of custom templates, where a request names none.")] = ""
+    template_engine: Annotated[
+        str, About("Who draws the default layouts: native, or chrome, which opens a page of them.")
+    ] = "native"
+    template_port: Annotated[int, About("That page is served here, to this machine only.")] = 7980
+    enable_chrome_sandbox: Annotated[bool, unused("no browser is used")] = False
+    chrome_flags: Annotated[AnySection, unused("no browser is used")] = field(default_factory=dict)
+    insecure: Annotated[bool, unused("no browser is used")] = False
+    max_upload_queue: Annotated[int, unused("the spool on disk is the queue")] = 60
+    io_workers: Annotated[int, unused("every egress has a queue of its own")] = 5
+    pulse_sink_reap_grace_sec: Annotated[int, unused("no sound server is shared")] = 30
+    latency: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
+    latency_overrides: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
+    enable_one_shot_sender_report_sync: Annotated[bool, _NO_TUNING] = False
+    enable_sync_engine: Annotated[bool, _NO_TUNING] = False
+    audio_tempo_controller: Annotated[AnySection, _NO_TUNING] = field(default_factory=dict)
+    test_overrides: Annotated[AnySection, unused("faults are injected from outside")] = field(default_factory=dict)
+    psrpc: Annotated[AnySection, unused("compressed messages are read, and none are sent")] = field(
+        default_factory=dict
+    )
+    debug: Annotated[AnySection, unused("see debug_port")] = field(default_factory=dict)
 
     @property
     def log_level(self) -> str:
@@ -210,7 +127,7 @@ class ServiceConfig:
             ws_url=self.ws_url,
             api_key=self.api_key,
             api_secret=self.api_secret,
-            template_base=self.template_base,
+            template_base=self._template_base,
             storage=StorageDefaults(
                 storage=storage if not self._storage_is_local else None,
                 backup=backup.storage("backup") if backup else None,
@@ -227,7 +144,21 @@ class ServiceConfig:
             ),
             limits=self.session_limits.limits,
             waits=Waits(stream=self.stream_retry),
+            encoding=EncodingWish(
+                quality=QUALITIES[self.quality],
+                hardware=HARDWARE[self.hardware],
+                threads=self.video_encoder_threads or None,
+            ),
         )
+
+    @property
+    def serves_templates(self) -> bool:
+        """Whether the default layouts are a page of ours."""
+        return self.template_engine == "chrome" and not self.template_base
+
+    @property
+    def _template_base(self) -> str:
+        return f"http://localhost:{self.template_port}/" if self.serves_templates else self.template_base
 
     @property
     def _storage_is_local(self) -> bool:
@@ -267,63 +198,105 @@ def load_config(
     Raises InvalidRequest that names the key.
     """
     environment = os.environ if environment is None else environment
+    loaded = parse_config(config_text(path, body, environment))
+    return replace(loaded, config=completed(loaded.config, environment))
+
+
+def config_text(path: str | os.PathLike[str], body: str, environment: Mapping[str, str]) -> str:
+    """The text that `load_config` reads, "" for none. Raises InvalidRequest for a file that cannot be read."""
     if not (path or body):
         body, path = environment.get("EGRESS_CONFIG_BODY", ""), environment.get("EGRESS_CONFIG_FILE", "")
-    text = body or (_read(Path(path)) if path else "")
-    loaded = parse_config(text)
-    config = loaded.config
-    config = replace(
+    return body or (_read(Path(path)) if path else "")
+
+
+def completed(config: ServiceConfig, environment: Mapping[str, str]) -> ServiceConfig:
+    """A configuration with what the environment adds to it."""
+    return replace(
         config,
         api_key=config.api_key or environment.get("LIVEKIT_API_KEY", ""),
         api_secret=config.api_secret or environment.get("LIVEKIT_API_SECRET", ""),
         ws_url=config.ws_url or environment.get("LIVEKIT_WS_URL", "") or environment.get("LIVEKIT_URL", ""),
+        debug_port=config.debug_port or config.debug_handler_port,
         state_directory=config.state_directory or _state_directory(environment),
         local_directory=os.path.abspath(config.local_directory or "."),
     )
-    return replace(loaded, config=config)
 
 
 def parse_config(text: str) -> LoadedConfig:
-    """The configuration in a YAML text. Raises InvalidRequest that names the key."""
+    """The configuration in a YAML text. Raises InvalidRequest that names the key, the first of several."""
+    findings = Findings()
+    config = read_config(text, findings)
+    if findings.errors:
+        first, *others = findings.errors
+        if others:
+            first.remedy += f". There are {len(others)} more problems: pyegress config check shows all"
+        raise first
+    return LoadedConfig(config, tuple(text for _, text in findings.warnings))
+
+
+def read_config(text: str, findings: Findings) -> ServiceConfig:
+    """The configuration in a YAML text as far as it can be read; everything that is wrong goes to `findings`."""
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise bad_config("", f"is no YAML: {problem}{where}", "Check indentation and quotation marks there") from None
-    warnings: list[str] = []
-    config = read_section(ServiceConfig, values, "", warnings)
-    _check(config)
-    return LoadedConfig(config, tuple(warnings))
+        config = read_section(ServiceConfig, parse_yaml(text), "", findings)
+    except InvalidRequest as error:
+        findings.errors.append(error)
+        return ServiceConfig()
+    findings.errors.extend(_contradictions(config))
+    findings.warnings.extend(_vain(config))
+    return config
 
 
 def check_server(config: ServiceConfig) -> None:
     """Raise InvalidRequest when it is not known where livekit-server is, or who we are there."""
+    for error in require_server(config):
+        raise error
+
+
+def require_server(config: ServiceConfig) -> Iterator[InvalidRequest]:
+    """What is missing to find livekit-server."""
     for key in ("ws_url", "api_key", "api_secret"):
         if not getattr(config, key):
-            raise bad_config(key, "is missing", f"Set {key}, or LIVEKIT_{key.upper()} in the environment")
+            yield bad_config(key, "is missing", f"Set {key}, or LIVEKIT_{key.upper()} in the environment")
 
 
-def _check(config: ServiceConfig) -> None:
+def _contradictions(config: ServiceConfig) -> Iterator[InvalidRequest]:
+    """What each key alone does not show."""
     if config.logging.level.lower() not in LOG_LEVELS:
-        raise bad_config("logging.level", "is no level", f"Use one of {', '.join(LOG_LEVELS)}")
-    for key in ("health_port", "prometheus_port", "debug_handler_port", "template_port"):
+        yield bad_config("logging.level", "is no level", f"Use one of {', '.join(LOG_LEVELS)}")
+    for key in ("health_port", "prometheus_port", "debug_port", "debug_handler_port", "template_port"):
         if not 0 <= getattr(config, key) <= 65535:
-            raise bad_config(key, "is no port", "Use 1 to 65535, or 0 for none")
+            yield bad_config(key, "is no port", "Use 1 to 65535, or 0 for none")
     if config.api is not None and not 0 <= config.api.port <= 65535:
-        raise bad_config("api.port", "is no port", "Use 1 to 65535, or 0 for a free one")
+        yield bad_config("api.port", "is no port", "Use 1 to 65535, or 0 for a free one")
+    if config.template_engine not in ("native", "chrome"):
+        yield bad_config("template_engine", "draws nothing", "Use native or chrome")
+    if config.serves_templates and not config.template_port:
+        yield bad_config("template_port", "is none, but template_engine is chrome", "Give it a port, 7980 is usual")
     cost = config.cpu_cost
     if not 0 < cost.max_cpu_utilization <= 1:
-        raise bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")
+        yield bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")
     if cost.memory_source not in ("proc_rss", "cgroup"):
-        raise bad_config("cpu_cost.memory_source", "is no source of figures", "Use proc_rss or cgroup")
-    for key in ("spare_workers", "io_workers"):
+        yield bad_config("cpu_cost.memory_source", "is no source of figures", "Use proc_rss or cgroup")
+    for key, table in (("quality", QUALITIES), ("hardware", HARDWARE)):
+        if getattr(config, key) not in table:
+            yield bad_config(key, "is no name that is known", f"Use one of {', '.join(table)}")
+    for key in ("spare_workers", "io_workers", "video_encoder_threads"):
         if getattr(config, key) < 0:
-            raise bad_config(key, "must not be negative", "Use 0 or more")
+            yield bad_config(key, "must not be negative", "Use 0 or more")
     for key in ("storage", "backup", "backup_storage"):
         if (section := getattr(config, key)) is not None:
-            section.storage(key)
+            try:
+                section.storage(key)
+            except InvalidRequest as error:
+                yield error
+
+
+def _vain(config: ServiceConfig) -> Iterator[tuple[str, str]]:
+    """What nothing comes of."""
+    if config.redis is not None and config.api is None:
+        for key, given in (("auto_egress", config.auto_egress), ("webhooks", config.webhooks.urls)):
+            if given:
+                yield key, f"{key} has no effect without the section api: requests come over Redis only"
 
 
 def _read(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyegress.plan.recording_plan import RecordingPlan, RequestType
-from pyegress.service.config import CostSection
+from pyegress.service.config_sections import CostSection
 
 #: Cores at 720p30, measured with three participants and rounded up; key of the configuration -> cores. Pages are the
 #: figures of a browser with its display and sound.
@@ -39,6 +39,13 @@ def cost_key(plan: RecordingPlan) -> str:
     if plan.with_video or key not in ("room_composite_cpu_cost", "web_cpu_cost"):
         return key
     return f"audio_{key}"
+
+
+def memory_of(plan: RecordingPlan, configured: CostSection) -> float | None:
+    """Gigabytes of its own, None for what every egress is said to take."""
+    if cost_key(plan) == "audio_room_composite_cpu_cost" and not plan.needs_browser:
+        return configured.sdk_audio_room_composite_memory_cost
+    return None
 
 
 def cost_of(plan: RecordingPlan, configured: CostSection, cores: float) -> float:

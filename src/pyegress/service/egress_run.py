@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
+from typing import Any
 
 from livekit.protocol import egress as pb
 
@@ -18,12 +20,16 @@ from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.stream_reports import StreamReports
 from pyegress.lifecycle.worker_messages import (
+    Describe,
+    Described,
+    Description,
     Ended,
     Launch,
     Received,
     Standing,
     StopRecording,
     StreamsUpdated,
+    ToWorker,
     UpdateStreams,
 )
 from pyegress.plan.recording_plan import RecordingPlan
@@ -32,7 +38,7 @@ from pyegress.service.worker_pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
-#: For a worker to answer `UpdateStreams`.
+#: For a worker to answer.
 ANSWER_TIMEOUT = 10.0
 
 
@@ -52,11 +58,12 @@ class EgressRun:
         self._stopping = asyncio.Event()
         #: The status is neither STARTING nor ACTIVE any more.
         self._ending = asyncio.Event()
-        self._answers: dict[int, asyncio.Future[Failure | None]] = {}
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = count()
         self._standing: Standing | None = None
         self._media_began: Wall | None = None
         self._streams = StreamReports()
-        self._about = {"egress_id": launch.egress_id, "room": plan.room_name}
+        self._about: dict[str, object] = {"egress_id": launch.egress_id, "room": plan.room_name}
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
@@ -67,6 +74,18 @@ class EgressRun:
     def pid(self) -> int | None:
         """The process of its worker, once it has one."""
         return self._worker.pid if self._worker is not None else None
+
+    def snapshot(self) -> pb.EgressInfo:
+        """The info with what is known at this moment: the size and length of a file that is being written."""
+        shown = pb.EgressInfo()
+        shown.CopyFrom(self.info)
+        standing = self._standing
+        if standing is not None and len(shown.file_results) == 1 and not self.status.final:
+            (file,) = shown.file_results
+            if not (shown.stream_results or shown.segment_results or shown.image_results):
+                file.size = max(file.size, standing.bytes_written)
+            file.duration = max(file.duration, round(standing.elapsed * 1e9))
+        return shown
 
     async def run(self, pool: WorkerPool) -> None:
         """Record to the end. Errors do not raise: they are in the info."""
@@ -111,23 +130,38 @@ class EgressRun:
 
     async def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations. Raises EgressError."""
+        failure: Failure | None = await self._ask(lambda number: UpdateStreams(number, request.SerializeToString()))
+        if failure is not None:
+            raise failure.as_error()
+
+    async def describe(self, what: Description) -> str:
+        """What the worker says of itself. Raises EgressError."""
+        text: str = await self._ask(lambda number: Describe(number, what))
+        return text
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    async def _ask(self, message: Callable[[int], ToWorker]) -> Any:
+        """The answer of the worker to a message with a number. Raises EgressError."""
         if self._worker is None:
             raise EgressError(
                 "The egress is not recording yet", code=Code.UNAVAILABLE, retryable=True, remedy="Try again in a second"
             )
-        number = len(self._answers)
-        answer = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
-        self._worker.send(UpdateStreams(number, request.SerializeToString()))
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        self._worker.send(message(number))
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                failure = await answer
+                return await answer
         except TimeoutError:
             raise EgressError("The worker did not answer", code=Code.DEADLINE_EXCEEDED, retryable=True) from None
-        if failure is not None:
-            raise failure.as_error()
+        finally:
+            del self._answers[number]
 
-    # -- inside -----------------------------------------------------------------------------------------------------
+    def _answered(self, number: int, value: object) -> None:
+        answer = self._answers.get(number)
+        if answer is not None and not answer.done():
+            answer.set_result(value)
 
     async def _record(self, pool: WorkerPool) -> Outcome:
         worker = await self._take(pool)
@@ -135,7 +169,8 @@ class EgressRun:
             return self._final(Outcome(self.stop_reason or EndReason.STOPPED))
         self._worker = worker
         try:
-            worker.launch(self._launch)
+            worker.launch(self._launch, self._about)
+            self._about["worker"] = worker.pid
             if self.stop_reason is not None:
                 worker.send(StopRecording(self.stop_reason))
             if (limit := self.plan.max_duration) is not None:
@@ -145,9 +180,9 @@ class EgressRun:
                     case Standing():
                         self._on_standing(message)
                     case StreamsUpdated(number=number, error=error):
-                        answer = self._answers.get(number)
-                        if answer is not None and not answer.done():
-                            answer.set_result(error)
+                        self._answered(number, error)
+                    case Described(number=number, text=text):
+                        self._answered(number, text)
                     case Ended(outcome=outcome):
                         for warning in outcome.warnings:
                             logger.warning("%s", warning, extra=self._about)

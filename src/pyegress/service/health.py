@@ -1,4 +1,4 @@
-"""HTTP for orchestrators: health on one port, Prometheus metrics on another. Neither shows a secret."""
+"""HTTP for orchestrators: health on one port, metrics on another, and a look inside on a third. None shows a secret."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aiohttp import web
 from google.protobuf.json_format import MessageToDict
 
 from pyegress.errors import Code, EgressError
+from pyegress.service.debug_pages import debug_page
 from pyegress.service.metrics import CONTENT_TYPE, Metrics
 from pyegress.service.supervisor import Supervisor
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: As the reference's: probes come from outside of the machine.
 HOST = "0.0.0.0"
+#: Tasks and pipelines are for who may log in to this machine.
+DEBUG_HOST = "127.0.0.1"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -32,23 +35,33 @@ def health(supervisor: Supervisor) -> dict[str, Any]:
 
 
 class OperationsServer:
-    """Health and metrics of a supervisor; ports that are 0 are not opened."""
+    """Health, metrics and /debug of a supervisor; ports that are 0 are not opened."""
 
     def __init__(
-        self, supervisor: Supervisor, *, health_port: int = 0, prometheus_port: int = 0, host: str = HOST
+        self,
+        supervisor: Supervisor,
+        *,
+        health_port: int = 0,
+        prometheus_port: int = 0,
+        host: str = HOST,
+        debug_port: int = 0,
+        debug_host: str = DEBUG_HOST,
     ) -> None:
         self._supervisor = supervisor
         self._metrics = Metrics(supervisor)
-        self._host = host
-        self._doors = [("health_port", health_port, self._health), ("prometheus_port", prometheus_port, self._page)]
+        self._doors: list[tuple[str, str, int, _Handler]] = [
+            ("health_port", host, health_port, self._health),
+            ("prometheus_port", host, prometheus_port, self._page),
+            ("debug_port", debug_host, debug_port, self._debug),
+        ]
         self._runners: list[web.AppRunner] = []
 
     async def open(self) -> None:
         """Listen. Raises EgressError that names the key of a port that cannot be had."""
         try:
-            for key, port, handler in self._doors:
+            for key, host, port, handler in self._doors:
                 if port:
-                    await self._listen(key, port, handler)
+                    await self._listen(key, host, port, handler)
         except BaseException:
             await self.aclose()
             raise
@@ -58,14 +71,14 @@ class OperationsServer:
         while self._runners:
             await self._runners.pop().cleanup()
 
-    async def _listen(self, key: str, port: int, handler: _Handler) -> None:
+    async def _listen(self, key: str, host: str, port: int, handler: _Handler) -> None:
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
         self._runners.append(runner)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, port).start()
+            await web.TCPSite(runner, host, port).start()
         except OSError as error:
             raise EgressError(
                 f"Cannot listen on port {port}: {error.strerror}",
@@ -85,3 +98,9 @@ class OperationsServer:
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         return web.Response(body=self._metrics.page(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _debug(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return web.Response(text=await debug_page(self._supervisor, request.path))
+        except EgressError as error:
+            return web.Response(text=f"{error}\n", status=error.code.http)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
-from pyegress.service.config import LOG_LEVELS
+from pyegress.service.config_sections import LOG_LEVELS
 
 HIDDEN = "{secret}"
 #: What records may carry beside their text.

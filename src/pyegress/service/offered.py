@@ -29,14 +29,14 @@ NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] =
         "Leave custom_base_url and template_base out: the default layouts are drawn without a browser",
     ),
     ("SRT streams", "stream_outputs", lambda plan: _streams_by(plan, StreamProtocol.SRT), _FILES),
-    ("HLS segments", "segment_outputs", lambda plan: _has(plan, SegmentOutput), _FILES),
-    ("Images", "image_outputs", lambda plan: _has(plan, ImageOutput), _FILES),
     ("WebSocket outputs", "websocket_url", lambda plan: _has(plan, WebsocketOutput), _FILES),
     (
         "Uploads",
         "storage",
         lambda plan: any(
-            isinstance(output, FileOutput) and not isinstance(output.storage, LocalStorage) for output in plan.outputs
+            isinstance(output, FileOutput | SegmentOutput | ImageOutput)
+            and not isinstance(output.storage, LocalStorage)
+            for output in plan.outputs
         ),
         "Leave s3, gcp, azure and aliOSS out of the request and of the service's storage: files are kept on its disk",
     ),

@@ -63,6 +63,19 @@ def cgroup_bytes() -> int | None:
     return None
 
 
+def available_bytes() -> int | None:
+    """Memory that can be had: of the machine, and below the limit of our cgroup; None when the kernel does not tell."""
+    free = None
+    for line in (_text(Path("/proc/meminfo")) or "").splitlines():
+        if line.startswith("MemAvailable:"):
+            free = int(line.split()[1]) * 1024
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        limit, held = (_text(_CGROUP / name) or "").strip(), cgroup_bytes()
+        if limit.isdecimal() and held is not None and free is not None:
+            free = min(free, max(0, int(limit) - held))
+    return free
+
+
 def _text(path: Path) -> str | None:
     try:
         return path.read_text()

@@ -133,6 +133,15 @@ def read_rules(data: object) -> tuple[RecordingRule, ...]:
     return tuple(_read_rule(f"[{index}]", entry) for index, entry in enumerate(data))
 
 
+def rule_errors(data: Sequence[object]) -> Iterator[InvalidRequest]:
+    """What is wrong with each rule, the first of each."""
+    for index, entry in enumerate(data):
+        try:
+            _read_rule(f"[{index}]", entry)
+        except InvalidRequest as error:
+            yield error
+
+
 def _wrong(where: str, what: str, remedy: str) -> InvalidRequest:
     key = f"auto_egress{where}"
     return InvalidRequest(f"{key} {what}", field=key, remedy=remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from pyegress.plan.storage import (
     AliOssStorage,
@@ -14,14 +15,14 @@ from pyegress.plan.storage import (
     S3Storage,
     Storage,
 )
-from pyegress.service.config_reader import UNLIMITED, AnySection, Seconds, bad_config
+from pyegress.service.config_reader import UNLIMITED, About, AnySection, Seconds, bad_config
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySection:
-    url: str = field(repr=False)
-    username: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
+    url: Annotated[str, About("Address of the proxy.", "http://proxy:3128")] = field(repr=False)
+    username: Annotated[str, About("User at the proxy.")] = field(default="", repr=False)
+    password: Annotated[str, About("Their password.")] = field(default="", repr=False)
 
     @property
     def proxy(self) -> Proxy:
@@ -30,22 +31,28 @@ class ProxySection:
 
 @dataclass(frozen=True, slots=True)
 class S3Section:
-    bucket: str
-    access_key: str = field(default="", repr=False)
-    secret: str = field(default="", repr=False)
-    session_token: str = field(default="", repr=False)
-    assume_role_arn: str = ""
-    assume_role_external_id: str = field(default="", repr=False)
-    region: str = ""
-    endpoint: str = ""
-    force_path_style: bool = False
-    proxy_config: ProxySection | None = None
-    max_retries: int = 0
-    max_retry_delay: Seconds = UNLIMITED
-    min_retry_delay: Seconds = UNLIMITED
-    metadata: AnySection = field(default_factory=dict)
-    tagging: str = ""
-    content_disposition: str = ""
+    bucket: Annotated[str, About("Name of the bucket.", "recordings")]
+    access_key: Annotated[str, About("Without one: AWS_ACCESS_KEY_ID, or the role of the machine.")] = field(
+        default="", repr=False
+    )
+    secret: Annotated[str, About("Secret of the access key.")] = field(default="", repr=False)
+    session_token: Annotated[str, About("For temporary credentials.")] = field(default="", repr=False)
+    assume_role_arn: Annotated[str, About("Role to take on for uploads.", "arn:aws:iam::123456789012:role/egress")] = ""
+    assume_role_external_id: Annotated[str, About("External id that the role asks for.")] = field(
+        default="", repr=False
+    )
+    region: Annotated[str, About("Region of the bucket.", "eu-central-1")] = ""
+    endpoint: Annotated[str, About("Of services that speak S3 and are not AWS.", "https://minio.example.com")] = ""
+    force_path_style: Annotated[bool, About("Bucket in the path of URLs, not in the host name.")] = False
+    proxy_config: Annotated[ProxySection | None, About("Proxy for the uploads.")] = None
+    max_retries: Annotated[int, About("Tries of one upload, 0 is usual.")] = 0
+    max_retry_delay: Annotated[Seconds, About("Longest pause between them, 0s is usual.")] = UNLIMITED
+    min_retry_delay: Annotated[Seconds, About("Shortest pause between them, 0s is usual.")] = UNLIMITED
+    metadata: Annotated[AnySection, About("Names and values kept with each object.", {"team": "video"})] = field(
+        default_factory=dict
+    )
+    tagging: Annotated[str, About("Tags of each object.", "team=video")] = ""
+    content_disposition: Annotated[str, About("Header of downloads.", "attachment")] = ""
 
     @property
     def retries(self) -> Retries:
@@ -79,9 +86,9 @@ class S3Section:
 
 @dataclass(frozen=True, slots=True)
 class AzureSection:
-    container_name: str
-    account_name: str = field(default="", repr=False)
-    account_key: str = field(default="", repr=False)
+    container_name: Annotated[str, About("Name of the container.", "recordings")]
+    account_name: Annotated[str, About("Without one: AZURE_STORAGE_ACCOUNT.")] = field(default="", repr=False)
+    account_key: Annotated[str, About("Without one: AZURE_STORAGE_KEY.")] = field(default="", repr=False)
 
     @property
     def storage(self) -> AzureStorage:
@@ -92,9 +99,11 @@ class AzureSection:
 
 @dataclass(frozen=True, slots=True)
 class GcpSection:
-    bucket: str
-    credentials_json: str = field(default="", repr=False)
-    proxy_config: ProxySection | None = None
+    bucket: Annotated[str, About("Name of the bucket.", "recordings")]
+    credentials_json: Annotated[str, About("Text of the key file; without one: GOOGLE_APPLICATION_CREDENTIALS.")] = (
+        field(default="", repr=False)
+    )
+    proxy_config: Annotated[ProxySection | None, About("Proxy for the uploads.")] = None
 
     @property
     def storage(self) -> GcsStorage:
@@ -104,11 +113,11 @@ class GcpSection:
 
 @dataclass(frozen=True, slots=True)
 class AliOssSection:
-    bucket: str
-    endpoint: str
-    access_key: str = field(default="", repr=False)
-    secret: str = field(default="", repr=False)
-    region: str = ""
+    bucket: Annotated[str, About("Name of the bucket.", "recordings")]
+    endpoint: Annotated[str, About("Endpoint of the region.", "https://oss-eu-central-1.aliyuncs.com")]
+    access_key: Annotated[str, About("Id of the access key.")] = field(default="", repr=False)
+    secret: Annotated[str, About("Secret of the access key.")] = field(default="", repr=False)
+    region: Annotated[str, About("Region of the bucket.")] = ""
 
     @property
     def storage(self) -> AliOssStorage:
@@ -125,12 +134,12 @@ class AliOssSection:
 class StorageSection:
     """At most one provider; none is the local disk."""
 
-    prefix: str = ""
-    generate_presigned_url: bool = False
-    s3: S3Section | None = None
-    azure: AzureSection | None = None
-    gcp: GcpSection | None = None
-    alioss: AliOssSection | None = None
+    prefix: Annotated[str, About("Put before every name, also on the local disk.", "egress/")] = ""
+    generate_presigned_url: Annotated[bool, About("Locations are links that open for whoever has them.")] = False
+    s3: Annotated[S3Section | None, About("Amazon S3, or what speaks its protocol.")] = None
+    azure: Annotated[AzureSection | None, About("Azure Blob Storage.")] = None
+    gcp: Annotated[GcpSection | None, About("Google Cloud Storage.")] = None
+    alioss: Annotated[AliOssSection | None, About("Alibaba Cloud OSS.")] = None
 
     def storage(self, key: str) -> Storage:
         """The storage that the section `key` describes. Raises InvalidRequest for more than one."""

@@ -26,7 +26,7 @@ from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Start, Strea
 from pyegress.plan.stream_updates import no_streams
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
-from pyegress.service.costs import cost_of
+from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.left_workers import LeftWorkers
@@ -108,7 +108,7 @@ class Supervisor:
         at = wall()
         plan = self._plan(start, at)
         cost = self._cost(plan)
-        if (refusal := self.watch.refusal(cost)) is not None:
+        if (refusal := self._refusal(plan, cost)) is not None:
             logger.warning("egress %s is refused: %s", start.egress_id, refusal.message)
             raise refusal
         self._check_free(plan)
@@ -161,7 +161,7 @@ class Supervisor:
     def info(self, egress_id: str) -> pb.EgressInfo | None:
         """An egress that runs here, or that ended within the last minutes."""
         if (run := self._runs.get(egress_id)) is not None:
-            return _copy(run.info)
+            return run.snapshot()
         if (left := self._left.info(egress_id)) is not None:
             return _copy(left)
         ended = self._ended.get(egress_id)
@@ -181,10 +181,11 @@ class Supervisor:
         if self.draining:
             return None
         try:
-            cost = self._cost(self._plan(start, wall()))
+            plan = self._plan(start, wall())
         except EgressError:
             return 1.0
-        if (refusal := self.watch.refusal(cost)) is not None:
+        cost = self._cost(plan)
+        if (refusal := self._refusal(plan, cost)) is not None:
             logger.info("no bid for egress %s: %s", start.egress_id, refusal.message)
             return None
         return self.watch.after(cost)
@@ -260,6 +261,9 @@ class Supervisor:
 
     def _cost(self, plan: RecordingPlan) -> float:
         return cost_of(plan, self.config.cpu_cost, self.watch.machine.cores)
+
+    def _refusal(self, plan: RecordingPlan, cost: float) -> EgressError | None:
+        return self.watch.refusal(cost, memory_of(plan, self.config.cpu_cost))
 
     def _cannot(self, egress_id: str, what: str) -> EgressError:
         info = self.info(egress_id)

@@ -8,7 +8,7 @@ from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError
 from pyegress.service import processes
 from pyegress.service.admission import Admission, Load, Machine
-from pyegress.service.config import CostSection
+from pyegress.service.config_sections import CostSection
 from pyegress.service.processes import GIGABYTE
 
 
@@ -38,9 +38,9 @@ class Watch:
         """Cores that another egress may take."""
         return max(0.0, self._admission.available(self.machine, monotonic()))
 
-    def refusal(self, cost: float) -> EgressError | None:
-        """Why an egress of `cost` cores cannot be taken now."""
-        return self._admission.refusal(cost, self.machine, monotonic())
+    def refusal(self, cost: float, memory: float | None = None) -> EgressError | None:
+        """Why an egress of `cost` cores and `memory` GB cannot be taken now."""
+        return self._admission.refusal(cost, self.machine, monotonic(), memory=memory)
 
     def after(self, cost: float) -> float:
         """The load, 0 to 1, with another egress."""

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 from pyegress.errors import Code, EgressError
@@ -100,9 +100,9 @@ class Worker:
                 retryable=True,
             )
 
-    def launch(self, launch: Launch) -> None:
-        """Have it record."""
-        self._about["egress_id"] = launch.egress_id
+    def launch(self, launch: Launch, about: Mapping[str, object]) -> None:
+        """Have it record. `about` goes with every log line of it."""
+        self._about |= about
         self.send(launch)
 
     def send(self, message: ToWorker) -> None:

@@ -17,6 +17,9 @@ from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
+from pyegress.media.steps import Step
+from pyegress.media.taps import PictureTap
+from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.encoded_streams import audio_stream, video_stream
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
@@ -95,6 +98,11 @@ class Composition:
     def streams(self) -> tuple[StreamOutcome, ...]:
         return self._outputs.streams if self._outputs is not None else ()
 
+    def steps(self) -> list[Step]:
+        """From the decoders to the outputs."""
+        engine, outputs = self._engine, self._outputs
+        return [*(engine.steps() if engine is not None else ()), *(outputs.steps() if outputs is not None else ())]
+
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media."""
         return 0.0 if self._begun is None else max(0.0, now - self._begun)
@@ -107,16 +115,17 @@ class Composition:
     # -- what happens -----------------------------------------------------------------------------------------------
 
     def check_output(self) -> None:
-        """Find out before joining what would fail later: no folder, no permission, a name that is taken."""
+        """Find out before joining what would fail later: no folder, no permission, a name that is taken, no card."""
         check_files(self._plan, self._delivery)
+        if Kind.VIDEO in self._plan.encoded:
+            check_hardware(self._plan.video)
 
     def joined(self, room_name: str, room_sid: str) -> None:
         """Room tokens are known: outputs can be named, and encoders made ready."""
         self._plan = named_files(self._plan, room_name, room_sid, self._delivery)
         loop = asyncio.get_running_loop()
-        kinds = ((Kind.VIDEO, self._plan.video), (Kind.AUDIO, self._plan.audio))
         source = Source(
-            kinds=frozenset(kind for kind, encoding in kinds if encoding is not None),
+            kinds=self._plan.encoded,
             spec_for=self._spec,
             started_at=lambda: self.started_at,
             describe=self._describe,
@@ -141,6 +150,9 @@ class Composition:
             live=self._plan.live,
             on_packet=outputs.packet,
             on_failed=failed,
+            encoded=self._plan.encoded,
+            pictures=[PictureTap(every, outputs.picture)] if (every := self._plan.image_interval) else [],
+            on_sound=outputs.sound if self._plan.raw_sound else None,
         )
 
     def feed(self, participant: Participant, track: TrackPublication) -> Feed:
@@ -229,7 +241,8 @@ class Composition:
             self._engine.post(message)
 
     def _request_keyframe(self) -> None:
-        """The engine makes key frames by its own interval."""
+        if self._engine is not None:
+            self._engine.request_keyframe()
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
         """The stream that an encoder's first packet begins."""

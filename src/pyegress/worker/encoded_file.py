@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +10,12 @@ from typing import TYPE_CHECKING
 from pyegress.codecs import Kind
 from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.writer_thread import WriterThread
 from pyegress.plan.containers import Container
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery, ObjectKind
+from pyegress.worker.first_packets import FirstPackets, Submit
 from pyegress.worker.output_sink import Source
 from pyegress.worker.progress import Recorded
 
@@ -46,11 +46,7 @@ class EncodedFile:
         self._delivery = delivery
         self._metadata = metadata
         self._on_failed = on_failed
-        self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[Kind, EncodedFrame]] = []
-        self._streams: dict[Kind, int] = {}
-        self._opening = False
+        self._first = FirstPackets(source, self._begin)
         self._thread: WriterThread | None = None
 
     @property
@@ -73,20 +69,11 @@ class EncodedFile:
 
     def packet(self, kind: Kind, packet: EncodedFrame) -> None:
         """The next packet of a kind. Any thread, one for each kind."""
-        with self._lock:
-            thread = self._thread
-            if thread is None:
-                self._waiting.append((kind, packet))
-                complete = not self._opening and {kind for kind, _ in self._waiting} == self._source.kinds
-                self._opening = self._opening or complete
-        if thread is not None:
-            thread.submit(self._streams[kind], packet, packet.timestamp)
-        elif complete:
-            self._loop.call_soon_threadsafe(self._open)
+        self._first.packet(kind, packet)
 
     async def finish(self) -> Recorded:
         """Finish the file and deliver it."""
-        self._open()
+        self._first.open()
         if self._thread is None:
             return Recorded()
         try:
@@ -100,21 +87,7 @@ class EncodedFile:
             return Recorded((file,), errors=(error,))
         return Recorded((replace(file, filename=delivered.name, location=delivered.location),))
 
-    def _open(self) -> None:
-        with self._lock:
-            if self._thread is not None or not self._waiting:
-                return
-            firsts: dict[Kind, EncodedFrame] = {}
-            for kind, packet in self._waiting:
-                firsts.setdefault(kind, packet)
-            # Pictures first: players look for them there.
-            kinds = sorted(firsts, key=lambda kind: kind is not Kind.VIDEO)
-            self._streams = {kind: index for index, kind in enumerate(kinds)}
-            specs = [self._source.spec_for(firsts[kind]) for kind in kinds]
-            thread = WriterThread(
-                self._path, self._container, specs, metadata=self._metadata, on_failed=self._on_failed
-            )
-            for kind, packet in self._waiting:
-                thread.submit(self._streams[kind], packet, packet.timestamp)
-            self._waiting.clear()
-            self._thread = thread
+    def _begin(self, streams: Sequence[StreamSpec]) -> Submit:
+        thread = WriterThread(self._path, self._container, streams, metadata=self._metadata, on_failed=self._on_failed)
+        self._thread = thread
+        return lambda stream, packet: thread.submit(stream, packet, packet.timestamp)

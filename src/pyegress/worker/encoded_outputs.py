@@ -14,14 +14,17 @@ from pyegress.codecs import Kind
 from pyegress.errors import Code, EgressError, InvalidRequest
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.lifecycle.recording import EndReason
+from pyegress.media.steps import Stage, Step
 from pyegress.plan.containers import Container
-from pyegress.plan.recording_plan import FileOutput, Output, RecordingPlan, StreamOutput
+from pyegress.plan.recording_plan import FileOutput, ImageOutput, Output, RecordingPlan, SegmentOutput, StreamOutput
 from pyegress.plan.stream_updates import no_streams
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.encoded_file import EncodedFile
+from pyegress.worker.image_sink import ImageSink
 from pyegress.worker.output_sink import OutputSink, Source
 from pyegress.worker.progress import Recorded
+from pyegress.worker.segment_sink import SegmentSink
 from pyegress.worker.stop import Stop
 from pyegress.worker.stream_sink import StreamSink
 
@@ -53,6 +56,8 @@ class EncodedOutputs:
         self._metadata = metadata
         self._on_over = on_over
         self._on_warning = on_warning
+        #: Packets and bytes by codec.
+        self._encoded: dict[str, tuple[int, int]] = {}
         #: By output; what made them fail, as far as they did.
         self._failed: dict[int, EgressError] = {}
         self._plan = plan
@@ -70,7 +75,23 @@ class EncodedOutputs:
     def streams(self) -> tuple[StreamOutcome, ...]:
         return tuple(stream for sink in self._sinks for stream in sink.streams)
 
+    def steps(self) -> list[Step]:
+        """Encoders, by what came of them, and outputs."""
+        encoders = [
+            Step(Stage.ENCODER, name, {"packets": packets, "bytes": octets})
+            for name, (packets, octets) in list(self._encoded.items())
+        ]
+        outputs = []
+        for sink in self._sinks:
+            paths, streams = [str(path) for path in sink.paths], list(sink.streams)
+            name = ", ".join([*paths, *(stream.url for stream in streams)]) or "nothing written yet"
+            counters: dict[str, float | str] = {"bytes": sink.bytes_written}
+            outputs.append(Step(Stage.OUTPUT, f"{type(sink).__name__} {name}", counters))
+        return [*encoders, *outputs]
+
     def packet(self, kind: Kind, packet: EncodedFrame) -> None:
+        packets, octets = self._encoded.get(packet.codec.label, (0, 0))
+        self._encoded[packet.codec.label] = packets + 1, octets + len(packet.payload)
         for sink in self._sinks:
             sink.packet(kind, packet)
 
@@ -112,6 +133,10 @@ class EncodedOutputs:
                     metadata=self._metadata,
                     on_failed=failed,
                 )
+            case SegmentOutput():
+                return SegmentSink(output, self._source, self._delivery, on_failed=failed)
+            case ImageOutput():
+                return ImageSink(output, self._source, self._delivery, on_failed=failed)
             case StreamOutput():
                 return StreamSink(
                     output,

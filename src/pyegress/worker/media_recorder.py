@@ -11,6 +11,7 @@ from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec
 from pyegress.errors import Code, InvalidRequest
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.media.steps import Step
 from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.feed import Feed
 from pyegress.worker.progress import Recorded
@@ -35,6 +36,9 @@ class MediaRecorder(Protocol):
     @property
     def paths(self) -> list[Path]:
         """The files that have been begun."""
+
+    def steps(self) -> list[Step]:
+        """What it is made of behind its sources."""
 
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media, 0 before."""

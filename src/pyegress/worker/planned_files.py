@@ -6,7 +6,16 @@ from pathlib import Path
 
 from pyegress.errors import OutputFailed
 from pyegress.plan.file_names import resolve_names
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan
+from pyegress.plan.recording_plan import (
+    FileOutput,
+    ImageOutput,
+    NameSuffix,
+    RecordingPlan,
+    SegmentOutput,
+    StreamOutput,
+    WebsocketOutput,
+)
+from pyegress.plan.segment_names import image_name, segment_name
 from pyegress.plan.storage import LocalStorage
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.output_paths import check_folder, taken
@@ -17,8 +26,7 @@ def check_files(plan: RecordingPlan, delivery: Delivery) -> None:
 
     A name with tokens that only the room tells is left to `named_files`.
     """
-    for output in _local(plan):
-        path = delivery.place(output.path, output.storage)
+    for path in _local(plan, delivery):
         if "{" in str(path.parent):
             continue
         check_folder(path.parent)
@@ -29,17 +37,32 @@ def check_files(plan: RecordingPlan, delivery: Delivery) -> None:
 def named_files(plan: RecordingPlan, room_name: str, room_sid: str, delivery: Delivery) -> RecordingPlan:
     """The plan with the names that its outputs get in this room. Raises OutputFailed as `check_files` does."""
     named = resolve_names(plan, {"room_name": room_name, "room_id": room_sid})
-    for output in _local(named):
-        path = delivery.place(output.path, output.storage)
+    for path in _local(named, delivery):
         check_folder(path.parent)
         _check_free(plan, path)
     return named
 
 
-def _local(plan: RecordingPlan) -> list[FileOutput]:
+def _local(plan: RecordingPlan, delivery: Delivery) -> list[Path]:
+    """What is begun on this machine's disk: files, playlists, the first segment and image."""
     return [
-        output for output in plan.outputs if isinstance(output, FileOutput) and isinstance(output.storage, LocalStorage)
+        delivery.place(name, output.storage)
+        for output in plan.outputs
+        if not isinstance(output, StreamOutput | WebsocketOutput) and isinstance(output.storage, LocalStorage)
+        for name in _names(plan, output)
     ]
+
+
+def _names(plan: RecordingPlan, output: FileOutput | SegmentOutput | ImageOutput) -> tuple[str, ...]:
+    match output:
+        case FileOutput(path=path):
+            return (path,)
+        case SegmentOutput(names=names, format=format_, suffix=suffix):
+            first = segment_name(names.prefix, format_, suffix, 0, plan.started_at)
+            return (names.playlist, *([names.live_playlist] if names.live_playlist else []), first)
+        case ImageOutput(prefix=prefix, format=image, suffix=suffix):
+            # One that is always replaced may be there already.
+            return () if suffix is NameSuffix.NONE else (image_name(prefix, image, suffix, 0, plan.started_at),)
 
 
 def _check_free(plan: RecordingPlan, path: Path) -> None:

@@ -27,6 +27,9 @@ from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import (
     LINE_LIMIT,
+    Describe,
+    Described,
+    Description,
     Ended,
     FromWorker,
     Launch,
@@ -40,7 +43,9 @@ from pyegress.lifecycle.worker_messages import (
     UpdateStreams,
     to_worker,
 )
+from pyegress.stacks import tasks_text
 from pyegress.worker.assignment import Assignment, assign
+from pyegress.worker.pipeline import pipeline_text
 from pyegress.worker.progress import Progress
 
 #: Seconds between signs of life while nothing changes.
@@ -183,6 +188,8 @@ class WorkerProcess:
                     self.stop(reason)
                 case UpdateStreams():
                     self._update_streams(message)
+                case Describe(number=number, what=what):
+                    self.say(Described(number, self._describe(what)))
                 case Received():
                     self._received.set()
                 case _:
@@ -201,6 +208,14 @@ class WorkerProcess:
         # First how it stands: whoever asked gets it with the answer.
         self._on_progress(session.progress())
         self.say(StreamsUpdated(message.number, failure))
+
+    def _describe(self, what: Description) -> str:
+        if what is Description.TASKS:
+            return tasks_text()
+        if self._assignment is None:
+            return "nothing is recorded\n"
+        session = self._assignment.session
+        return pipeline_text(session.progress(), session)
 
     async def _was_received(self) -> bool:
         waiting = [asyncio.create_task(event.wait()) for event in (self._received, self._alone)]

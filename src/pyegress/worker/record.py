@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pyegress.plan.foreground import Session
     from pyegress.plan.recording_plan import RecordingPlan
     from pyegress.worker.media_recorder import MediaRecorder
+    from pyegress.worker.output_arguments import OutputPath, OutputPaths
     from pyegress.worker.session import RecordingSession
 
 
@@ -52,6 +53,7 @@ class EncodingOptions(TypedDict, total=False):
     audio_codec: str
     key_frame_interval: float
     quality: str
+    hardware: str
 
 
 class Recording:
@@ -136,7 +138,7 @@ class Recording:
 def record_track(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPath,
     track_id: str = "",
     identity: str = "",
     source: str = "",
@@ -167,7 +169,7 @@ def record_participant(
     *,
     room: str,
     identity: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     screen_share: bool = False,
     url: str = "",
     api_key: str = "",
@@ -206,7 +208,7 @@ def record_participant(
 def record_track_composite(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     audio_track_id: str = "",
     video_track_id: str = "",
     url: str = "",
@@ -241,7 +243,7 @@ def record_track_composite(
 def record_tracks(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPath,
     url: str = "",
     api_key: str = "",
     api_secret: str = "",
@@ -263,7 +265,7 @@ def record_tracks(
 def record_room(
     *,
     room: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     layout: str = "",
     audio_only: bool = False,
     video_only: bool = False,
@@ -314,7 +316,7 @@ def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
 
 def _session(
     connection: Connection,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     duration: float | None,
     wait: float | None,
     reconnect_window: float,
@@ -324,14 +326,11 @@ def _session(
 ) -> Session:
     from pyegress.plan.foreground import Session
     from pyegress.room.options import new_egress_id
+    from pyegress.worker.output_arguments import output_words
 
-    path = os.fspath(output)
-    if ".." in path.split("/"):
-        # Names of requests cannot leave their folder; whoever types a path may.
-        path = os.path.abspath(path) + ("/" if path.endswith("/") else "")
     return Session(
         connection=connection,
-        output=path,
+        outputs=output_words(output),
         at=wall(),
         egress_id=new_egress_id(),
         duration=duration,
@@ -341,6 +340,14 @@ def _session(
         reconnect_window=reconnect_window,
         overwrite=overwrite,
     )
+
+
+def _path_of_copies(output: OutputPaths) -> str:
+    if isinstance(output, str | os.PathLike):
+        return os.fspath(output)
+    from pyegress.worker.output_arguments import copy_path
+
+    return copy_path(output)
 
 
 def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) -> Connection:
@@ -358,7 +365,7 @@ def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) 
 def _plan(
     connection: Connection,
     selection: Selection,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     duration: float | None,
     wait: float | None,
     reconnect_window: float,
@@ -368,7 +375,7 @@ def _plan(
     return CopyPlan(
         connection=connection,
         selection=selection,
-        output=os.fspath(output),
+        output=_path_of_copies(output),
         duration=duration,
         wait=wait,
         grace=grace,

@@ -13,6 +13,7 @@ from livekit.protocol import egress as pb
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.media.steps import Stage, Step
 from pyegress.media.timeline import PLAUSIBLE
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput
@@ -87,6 +88,11 @@ class Recorder:
     def directory(self) -> Path:
         """Where a recording of every track puts its files."""
         return self._paths.directory
+
+    def steps(self) -> list[Step]:
+        """The files that tracks are copied into."""
+        named = [(", ".join(map(str, parts.paths)), parts) for parts in self._parts.values()]
+        return [Step(Stage.OUTPUT, name or "no file yet", {"bytes": parts.bytes_written}) for name, parts in named]
 
     def elapsed(self, now: Monotonic) -> float:
         """Seconds since the first media."""

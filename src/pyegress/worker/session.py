@@ -6,11 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from livekit.protocol import egress as pb
-
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError, RoomConnectionFailed
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
+from pyegress.media.steps import Step
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.room.events import (
@@ -85,6 +84,8 @@ class RecordingSession:
                 self._index = IndexWriter(copies)
         else:
             raise ValueError("who makes the files of a plan that encodes?")
+        #: See `MediaRecorder`.
+        self.update_streams = self._recorder.update_streams
         self._policy = EndPolicy(self._terms.source, self._terms.grace)
         self._presence = Presence()
         self._begun = monotonic()
@@ -103,10 +104,6 @@ class RecordingSession:
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
         """Ask for an ordinary end: no more media is taken, files are finished. Idempotent."""
         self._inbox.put_nowait(Stop(reason, details))
-
-    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
-        """Add and remove destinations of a stream. Raises EgressError, also for parts of what was asked."""
-        self._recorder.update_streams(request)
 
     def progress(self) -> Progress:
         """A snapshot of now."""
@@ -128,6 +125,10 @@ class RecordingSession:
             paths=tuple(self._recorder.paths),
             streams=self._recorder.streams,
         )
+
+    def steps(self) -> list[Step]:
+        """What it is made of behind its sources."""
+        return self._recorder.steps()
 
     async def run(self) -> RecordingResult:
         """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""
@@ -217,8 +218,6 @@ class RecordingSession:
                     feed.expect_from(event.at)
             case Disconnected(error=error, reason=reason):
                 return Stop(EndReason.FAILURE if error else EndReason.SOURCE_CLOSED, reason.replace("_", " "), error)
-            case _:
-                pass
         return self._source_over(event.at)
 
     def _arrived(self, participant: Participant) -> None:

@@ -57,8 +57,17 @@ class Cluster:
         return items[0]
 
     async def until_stored(self, egress_id: str, status: int, within: float = 15.0) -> pb.EgressInfo:
-        """Waits until livekit-server lists the egress in `status`."""
-        return await until(lambda: self.stored(egress_id), lambda info: info.status == status, within)
+        """Waits until livekit-server lists the egress in `status`; a Redis that was restarted knows none at first."""
+
+        async def ask() -> pb.EgressInfo:
+            try:
+                return await self.stored(egress_id)
+            except api.TwirpError as error:
+                if error.code != "not_found":
+                    raise
+                return pb.EgressInfo()
+
+        return await until(ask, lambda info: info.egress_id == egress_id and info.status == status, within)
 
     async def until_events(self, egress_id: str, expected: list[tuple[str, int]]) -> None:
         """Waits for exactly these webhooks."""

@@ -76,7 +76,7 @@ def test_the_whole_way_to_publishing() -> None:
     assert publish[3:] == [f"{KEY}?token=a/b", "live"]
     assert [message.stream for message in server.others] == [7]
     server.tell(say("onStatus", 0, None, {"level": "status", "code": "NetStream.Publish.Start"}))
-    assert server.conversation.step is Step.PUBLISHED
+    assert server.conversation.step.value == "media"
     sent = server.reader.feed(server.conversation.media(MessageType.VIDEO, bytes(9000), 17_000_000))
     assert sent == [Message(MessageType.VIDEO, bytes(9000), 17_000_000, 7)]
     assert [command[0] for command in server.hear(server.conversation.end())] == ["FCUnpublish", "deleteStream"]

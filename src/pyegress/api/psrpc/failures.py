@@ -4,16 +4,6 @@ from __future__ import annotations
 
 from pyegress.errors import Code, EgressError, Fault
 
-_BY_WIRE = {code.wire: code for code in Code}
-#: psrpc codes for which the error tree has no member of its own.
-_NEAREST = {
-    "malformed_request": Code.INVALID_ARGUMENT,
-    "not_acceptable": Code.INVALID_ARGUMENT,
-    "out_of_range": Code.INVALID_ARGUMENT,
-    "unprocessable_entity": Code.INVALID_ARGUMENT,
-    "upstream_client_error": Code.INVALID_ARGUMENT,
-    "aborted": Code.ALREADY_EXISTS,
-}
 MALFORMED_REQUEST = "malformed_request"
 
 
@@ -24,8 +14,8 @@ class CallFailed(EgressError):
     fault = Fault.SERVER
 
     def __init__(self, message: str, *, wire_code: str, remedy: str = "") -> None:
-        code = _BY_WIRE.get(wire_code) or _NEAREST.get(wire_code, Code.INTERNAL)
-        super().__init__(message, code=code, remedy=remedy, retryable=code in _RETRYABLE)
+        code = Code.of_wire(wire_code)
+        super().__init__(message, code=code, remedy=remedy, retryable=code.passing)
         self.wire_code = wire_code
 
 
@@ -35,6 +25,3 @@ class RedisUnreachable(EgressError):
     code = Code.UNAVAILABLE
     fault = Fault.SERVER
     retryable = True
-
-
-_RETRYABLE = {Code.DEADLINE_EXCEEDED, Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED}

@@ -1,0 +1,89 @@
+"""Pictures of a video as image files: JPEG, PNG, WebP."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from PIL import Image
+
+from pyegress.errors import EgressError, Fault, OutputFailed
+from pyegress.outputs.disk import disk_failure, temporary_beside
+from pyegress.plan.recording_plan import ImageFormat
+
+#: Of JPEG, as the reference has it, and of WebP.
+QUALITY = 85
+#: Pillow's name of each format, and what it is told.
+_FORMATS: dict[ImageFormat, tuple[str, dict[str, int]]] = {
+    ImageFormat.JPEG: ("JPEG", {"quality": QUALITY}),
+    ImageFormat.PNG: ("PNG", {"compress_level": 6}),
+    ImageFormat.WEBP: ("WEBP", {"quality": QUALITY, "method": 4}),
+}
+#: Sizes that a picture may have on a side.
+_MOST = 16_383
+
+
+def fitted(size: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+    """What `size` becomes inside of `width` x `height` pixels, its aspect kept; 0 follows from the other side."""
+    if not width and not height:
+        return size
+    scales = [side / own for side, own in ((width, size[0]), (height, size[1])) if side]
+    scale = min(scales)
+    return (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+
+
+class ImageWriter:
+    """Writes pictures (I420, BT.709, limited range) of one output. One thread."""
+
+    def __init__(self, format_: ImageFormat, width: int, height: int) -> None:
+        """`width` and `height` in pixels, 0 as the pictures are; where both are given they are filled up in black."""
+        self._format = format_
+        self._width, self._height = min(width, _MOST), min(height, _MOST)
+        self._reformatter = VideoReformatter()
+
+    def write(self, picture: av.VideoFrame, path: Path) -> int:
+        """Write or replace `path` as a whole; its size in bytes. Raises EgressError."""
+        try:
+            beside = temporary_beside(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            name, options = _FORMATS[self._format]
+            with beside.open("wb") as file:
+                self._image(picture).save(file, name, **options)
+            os.replace(beside, path)
+            return path.stat().st_size
+        except OSError as error:
+            raise disk_failure(error, path, "write") from error
+        except Exception as error:
+            failure: EgressError = OutputFailed(f"Writing {path} failed: {error!r}", field=str(path), fault=Fault.OURS)
+            raise failure from error
+
+    def _image(self, picture: av.VideoFrame) -> Image.Image:
+        size = fitted((picture.width, picture.height), self._width, self._height)
+        shown = self._reformatter.reformat(
+            picture,
+            *size,
+            "rgb24",
+            src_colorspace=Colorspace.ITU709,
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            threads=1,
+        )
+        image = Image.frombytes("RGB", size, _rows(shown))
+        if not (self._width and self._height) or size == (self._width, self._height):
+            return image
+        whole = Image.new("RGB", (self._width, self._height))
+        whole.paste(image, ((self._width - size[0]) // 2, (self._height - size[1]) // 2))
+        return whole
+
+
+def _rows(picture: av.VideoFrame) -> bytes:
+    """The pixels without the padding of their rows."""
+    plane = picture.planes[0]
+    length = picture.width * 3
+    data = memoryview(plane)
+    if plane.line_size == length:
+        return bytes(data[: length * picture.height])
+    return b"".join(data[row * plane.line_size : row * plane.line_size + length] for row in range(picture.height))

@@ -1,0 +1,243 @@
+"""What an egress's journal says, entry by entry, and what all of them together mean. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from pyegress.clock import Wall
+
+
+class SpoolState(Enum):
+    """Where an egress stands on the disk. Only forward, except that finishing may have to begin again."""
+
+    RECORDING = "recording"
+    #: No more media comes; files are being made ordinary seekable ones.
+    FINISHING = "finishing"
+    #: Everything is finished; not everything is where it belongs.
+    UPLOADING = "uploading"
+    #: Everything is where it belongs, or nothing was recorded. What is left is to tell it.
+    DONE = "done"
+
+
+class ObjectKind(Enum):
+    """What an object is: it decides how it is finished, in which order it is delivered, and its content type."""
+
+    FILE = "file"
+    SEGMENT = "segment"
+    #: The header of fMP4 segments.
+    INIT = "init"
+    PLAYLIST = "playlist"
+    LIVE_PLAYLIST = "live playlist"
+    IMAGE = "image"
+    MANIFEST = "manifest"
+    #: Beside the recordings: an index, a log.
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKey:
+    """One object of an egress: the number of the output that it belongs to, and its name in the storage."""
+
+    output: int
+    name: str
+
+
+# Entries
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The egress entered a state; `reason` is an `EndReason`'s wire value, or why it was begun again."""
+
+    at: Wall
+    state: SpoolState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An object is being written at `path`: absolute, or below the egress's folder. `started_at`: its second 0."""
+
+    at: Wall
+    key: ObjectKey
+    kind: ObjectKind
+    path: str
+    started_at: Wall | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An object is whole. `checksum` is `sha256:` and hex, `duration` seconds of media."""
+
+    at: Wall
+    key: ObjectKey
+    size: int
+    checksum: str
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The destination has confirmed the object. `backup`: it is in the backup storage."""
+
+    at: Wall
+    key: ObjectKey
+    location: str
+    backup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An object could not be finished or delivered. `retryable`: it may work later without anybody's doing."""
+
+    at: Wall
+    key: ObjectKey
+    reason: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """An object will not be: it was renamed, replaced, or nothing was written into it."""
+
+    at: Wall
+    key: ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What was left was taken up again, and not brought to its end."""
+
+    at: Wall
+    reason: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How the egress ends, as clients are told: an EgressInfo, redacted, as protobuf."""
+
+    at: Wall
+    info: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Everybody who listens has taken what was told last."""
+
+    at: Wall
+
+
+Entry = Moved | Planned | Finished | Delivered | Refused | Withdrawn | Attempted | Told | Acknowledged
+ENTRIES: tuple[type[Entry], ...] = (
+    *(Moved, Planned, Finished, Delivered, Refused, Withdrawn),
+    *(Attempted, Told, Acknowledged),
+)
+
+
+# What they mean together
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledObject:
+    """One object as the journal leaves it. `size` None: it was not finished; `location` "": it was not delivered."""
+
+    key: ObjectKey
+    kind: ObjectKind
+    path: str
+    started_at: Wall | None = None
+    size: int | None = None
+    checksum: str = ""
+    duration: float = 0.0
+    location: str = ""
+    backup: bool = False
+    reason: str = ""
+    retryable: bool = True
+
+    @property
+    def finished(self) -> bool:
+        return self.size is not None
+
+    @property
+    def delivered(self) -> bool:
+        return bool(self.location)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An egress's journal, read to its end. Objects are in the order in which they were planned."""
+
+    state: SpoolState = SpoolState.RECORDING
+    #: When it entered each state, the latest time.
+    entered: dict[SpoolState, Wall] = field(default_factory=dict)
+    #: Why recording ended; "" when nobody said so.
+    end_reason: str = ""
+    objects: dict[ObjectKey, SpooledObject] = field(default_factory=dict)
+    #: Attempts to bring to its end what was left, since one of them got anywhere.
+    attempts: int = 0
+    attempted_at: Wall | None = None
+    reason: str = ""
+    retryable: bool = True
+    told: bytes = field(default=b"", repr=False)
+    acknowledged: bool = False
+    #: Time of the last entry.
+    at: Wall | None = None
+
+    @property
+    def waiting(self) -> tuple[SpooledObject, ...]:
+        """What is not at its destination."""
+        return tuple(item for item in self.objects.values() if not item.delivered)
+
+
+def read_entries(entries: Iterable[Entry]) -> Record:
+    """Everything that `entries` say, oldest first. What makes no sense is passed over: half a journal is a journal."""
+    record = Record()
+    for entry in entries:
+        record = replace(_apply(record, entry), at=entry.at)
+    return record
+
+
+def _apply(record: Record, entry: Entry) -> Record:
+    match entry:
+        case Moved(at=at, state=state, reason=reason):
+            record.entered[state] = at
+            ended = reason if state is SpoolState.FINISHING and reason else record.end_reason
+            return replace(record, state=state, end_reason=ended)
+        case Planned(key=key, kind=kind, path=path, started_at=started):
+            # A name that was planned before is written anew, unless it only got to know when it began.
+            known = record.objects.get(key)
+            if known is not None and known.path == path and not known.finished:
+                record.objects[key] = replace(known, started_at=started or known.started_at)
+            else:
+                record.objects[key] = SpooledObject(key, kind, path, started)
+            return record
+        case Withdrawn(key=key):
+            record.objects.pop(key, None)
+            return record
+        case Attempted(at=at, reason=reason, retryable=retryable):
+            return replace(record, attempts=record.attempts + 1, attempted_at=at, reason=reason, retryable=retryable)
+        case Told(info=info):
+            return replace(record, told=info, acknowledged=False)
+        case Acknowledged():
+            return replace(record, acknowledged=True)
+        case Finished(key=key) | Delivered(key=key) | Refused(key=key):
+            if (known := record.objects.get(key)) is not None:
+                record.objects[key] = _object(known, entry)
+            # Whatever arrives is a reason to be patient no longer than at the first failure.
+            return replace(record, attempts=0) if isinstance(entry, Delivered) else record
+
+
+def _object(known: SpooledObject, entry: Finished | Delivered | Refused) -> SpooledObject:
+    match entry:
+        case Finished(size=size, checksum=checksum, duration=duration):
+            if known.checksum != checksum:
+                known = replace(known, location="", backup=False)
+            return replace(
+                known, size=size, checksum=checksum, duration=duration or known.duration, reason="", retryable=True
+            )
+        case Delivered(location=location, backup=backup):
+            return replace(known, location=location, backup=backup, reason="", retryable=True)
+        case Refused(reason=reason, retryable=retryable):
+            return replace(known, reason=reason, retryable=retryable)

@@ -1,0 +1,205 @@
+"""The spool: one folder for each egress, `<spool>/<egress id>/`, with all that is needed to bring it to its end.
+
+* `plan.json`: the request, see `SpooledPlan`.
+* `journal.jsonl`: what has happened, see `journal_entries`.
+* `media/<output>/…`: what goes to a remote storage. Local outputs are written at their place, the journal names them.
+* `lock`: held by the one process that works on the folder; it falls with that process.
+
+Whoever creates a folder writes its plan first, and the folder appears with it: a folder without a plan is none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyegress.errors import Code, EgressError, NotFound
+from pyegress.plan.names import safe_component
+from pyegress.plan.output_names import clean_path
+from pyegress.storage.journal import Journal, read_journal
+from pyegress.storage.journal_entries import ObjectKey, Record, SpooledObject
+from pyegress.storage.spooled_plan import SpooledPlan
+
+PLAN, JOURNAL, MEDIA, LOCK = "plan.json", "journal.jsonl", "media", "lock"
+#: A folder that is being made or removed.
+_HIDDEN = "."
+_NEW = ".new"
+_GONE = ".gone"
+
+
+class SpoolFolder:
+    """The folder of one egress. Everything blocks, shortly; methods raise OSError."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"SpoolFolder({str(self.path)!r})"
+
+    def plan(self) -> SpooledPlan:
+        """Raises EgressError when it cannot be read."""
+        try:
+            return SpooledPlan.decode((self.path / PLAN).read_bytes())
+        except FileNotFoundError:
+            raise NotFound(
+                f"The spool has no egress {self.path.name}",
+                field="egress_id",
+                remedy="`pyegress spool list` shows what there is",
+            ) from None
+
+    def record(self) -> Record:
+        """What the journal says now."""
+        return read_journal(self.path / JOURNAL)
+
+    def journal(self) -> Journal:
+        """The journal, to be written: by who holds the lock."""
+        return Journal(self.path / JOURNAL)
+
+    def place(self, key: ObjectKey) -> Path:
+        """Where an object for a remote storage is written: below `media`, under its own name."""
+        name = clean_path(key.name.lstrip("/")) or "unnamed"
+        return self.path / MEDIA / str(key.output) / name
+
+    def spelled(self, path: Path) -> str:
+        """A path as entries have it: below the folder where it can be, else absolute."""
+        absolute = Path(os.path.abspath(path))
+        root = Path(os.path.abspath(self.path))
+        return str(absolute.relative_to(root)) if absolute.is_relative_to(root) else str(absolute)
+
+    def path_of(self, item: SpooledObject) -> Path:
+        """Where an object of the journal lies."""
+        return self.path / item.path
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process holds the lock."""
+        with suppress(FileNotFoundError), (self.path / LOCK).open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Hold the lock. Raises EgressError when another process does."""
+        with (self.path / LOCK).open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise EgressError(
+                    f"Another process works on egress {self.path.name}",
+                    field="egress_id",
+                    code=Code.FAILED_PRECONDITION,
+                    retryable=True,
+                    remedy="Wait until it has ended, or end it",
+                ) from None
+            yield
+
+    def size(self) -> int:
+        """Bytes of everything in the folder."""
+        total = 0
+        for folder, _, files in os.walk(self.path):
+            for name in files:
+                with suppress(OSError):
+                    total += os.stat(os.path.join(folder, name)).st_size
+        return total
+
+    def remove(self) -> None:
+        """Remove it, whole as far as anybody sees. Idempotent."""
+        gone = self.path.with_name(f"{_HIDDEN}{self.path.name}{_GONE}")
+        with suppress(FileNotFoundError):
+            self.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """Bytes of a file system."""
+
+    free: int
+    total: int
+
+
+class Spool:
+    """All folders. Everything blocks, shortly; methods raise OSError."""
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+
+    def folder(self, egress_id: str) -> SpoolFolder:
+        """The folder of an egress, whether it is there or not."""
+        return SpoolFolder(self.directory / safe_component(egress_id))
+
+    def create(self, plan: SpooledPlan) -> SpoolFolder:
+        """Make the folder of an egress; one that is there already stays as it is. It outlives a power cut."""
+        folder = self.folder(plan.egress_id)
+        if (folder.path / PLAN).exists():
+            return folder
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new = folder.path.with_name(f"{_HIDDEN}{folder.path.name}{_NEW}")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        write_synced(new / PLAN, plan.encode())
+        new.rename(folder.path)
+        sync_folder(self.directory)
+        return folder
+
+    def folders(self) -> list[SpoolFolder]:
+        """Every folder that has a plan, oldest first."""
+        found = []
+        with suppress(FileNotFoundError):
+            for entry in os.scandir(self.directory):
+                plan = Path(entry.path, PLAN)
+                with suppress(OSError):
+                    if not entry.name.startswith(_HIDDEN):
+                        found.append((plan.stat().st_mtime, SpoolFolder(Path(entry.path))))
+        return [folder for _, folder in sorted(found, key=lambda item: (item[0], item[1].path.name))]
+
+    def sweep(self) -> None:
+        """Remove what a crash left of folders that were being made or removed."""
+        with suppress(FileNotFoundError):
+            for entry in os.scandir(self.directory):
+                if entry.name.startswith(_HIDDEN) and entry.name.endswith((_NEW, _GONE)):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+    def space(self) -> DiskSpace:
+        """Of the file system that the spool is on."""
+        return disk_space(self.directory)
+
+
+def disk_space(path: Path) -> DiskSpace:
+    """Of the file system that `path` is on, or will be on. Raises OSError."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    disk = os.statvfs(path)
+    return DiskSpace(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """A new file, readable for its owner only, that outlives a power cut together with its name's folder."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """The names in a folder outlive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

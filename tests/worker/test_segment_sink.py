@@ -1,0 +1,247 @@
+"""HLS as it is delivered: what playlists name and when."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pyegress.clock import Wall
+from pyegress.errors import EgressError, OutputFailed
+from pyegress.outputs.disk import GrowingFile
+from pyegress.outputs.muxer import StreamSpec
+from pyegress.plan.encodings import AudioCodec, VideoCodec
+from pyegress.plan.output_names import SegmentNames
+from pyegress.plan.recording_plan import NameSuffix, SegmentFormat, SegmentOutput
+from pyegress.plan.storage import LocalStorage
+from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.delivery import Delivered, InPlace, ObjectKind
+from pyegress.worker.output_sink import Source
+from pyegress.worker.progress import Recorded
+from pyegress.worker.segment_sink import SegmentSink
+from tests.media.encoding import clicks, stamps
+from tests.outputs.hls.streams import CLICKS, FPS, SECONDS, Streams, encoded, in_order
+from tests.support.hls import read_playlist, whole
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.media
+
+STARTED = Wall(1_795_000_000.25)
+TS, FMP4 = SegmentFormat.MPEG_TS, SegmentFormat.FMP4
+BOTH = encoded(VideoCodec.H264, AudioCodec.AAC)
+
+
+def output(format_: SegmentFormat = TS, *, suffix: NameSuffix = NameSuffix.INDEX, part: float = 0.0) -> SegmentOutput:
+    names = SegmentNames("show/all.m3u8", "show/live.m3u8", "show/parts of it/s#1")
+    return SegmentOutput(names, format_, suffix, 1, LocalStorage(), part=part)
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+class Slow(InPlace):
+    """Objects are there when the test says so."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(directory)
+        self.segments: list[tuple[str, asyncio.Future[Delivered]]] = []
+        self.playlists: list[str] = []
+
+    def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
+        if kind is ObjectKind.PLAYLIST:
+            self.playlists.append(path.name)
+            return super().deliver(path, kind)
+        assert path.is_file()
+        future: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
+        self.segments.append((path.name, future))
+        return future
+
+    def arrive(self, number: int) -> None:
+        name, future = self.segments[number]
+        future.set_result(Delivered(name, name, 0))
+
+
+class Playing:
+    """A sink that is given encoded streams."""
+
+    def __init__(self, tmp_path: Path, output: SegmentOutput, streams: Streams = BOTH, *, slow: bool = False) -> None:
+        self.errors: list[EgressError] = []
+        self.folder = tmp_path / "show"
+        self.delivery = Slow(str(tmp_path)) if slow else InPlace(str(tmp_path))
+        self.streams = streams
+        self._specs = {spec.codec.kind: spec for spec in streams[0]}
+        source = Source(
+            kinds=frozenset(self._specs),
+            spec_for=self._spec,
+            started_at=lambda: STARTED,
+            describe=lambda result, dropped: pytest.fail("a file"),
+            request_keyframe=lambda: None,
+        )
+        self.sink = SegmentSink(output, source, self.delivery, on_failed=self.errors.append)
+
+    def _spec(self, first: EncodedFrame) -> StreamSpec:
+        return self._specs[first.codec.kind]
+
+    def play(self, start: float = 0.0, end: float = SECONDS) -> None:
+        for index, frame in in_order(*self.streams):
+            kind = self.streams[0][index].codec.kind
+            if start <= max(0.0, frame.timestamp / self.streams[0][index].clock_rate) < end:
+                self.sink.packet(kind, frame)
+
+
+@pytest.mark.parametrize("format_", [TS, FMP4])
+async def test_everything_is_in_the_segments_and_both_playlists_are_right(
+    tmp_path: Path, format_: SegmentFormat
+) -> None:
+    playing = Playing(tmp_path, output(format_))
+    playing.play()
+    recorded = await playing.sink.finish()
+    event = read_playlist(playing.folder / "all.m3u8")
+    assert event.ended
+    assert event.tags["EXT-X-PLAYLIST-TYPE"] == "EVENT"
+    assert event.target == 1
+    assert event.durations == [1.0] * SECONDS
+    extension = ".ts" if format_ is TS else ".m4s"
+    assert [s.uri for s in event.segments] == [f"parts%20of%20it/s%231_{n:05d}{extension}" for n in range(SECONDS)]
+    assert [s.at for s in event.segments] == [STARTED + n for n in range(SECONDS)]
+    assert not any(segment.discontinuity for segment in event.segments)
+    live = read_playlist(playing.folder / "live.m3u8")
+    assert live.ended
+    assert "EXT-X-PLAYLIST-TYPE" not in live.tags
+    assert [s.uri for s in live.segments] == [s.uri for s in event.segments[-5:]]
+    joined = whole(playing.folder / "all.m3u8", tmp_path / "whole")
+    zero = 10.0 if format_ is TS else 0.0
+    assert [number for _, number in stamps(joined)] == list(range(SECONDS * FPS))
+    assert all(abs(delay) < 1.0 for delay in clicks(joined, [zero + at for at in CLICKS]))
+    segments = sorted((playing.folder / "parts of it").glob(f"*{extension}"))
+    size = sum(path.stat().st_size for path in segments)
+    [made] = recorded.segments
+    assert (made.playlist_name, made.live_playlist_name) == ("show/all.m3u8", "show/live.m3u8")
+    assert made.playlist_location == str(playing.folder / "all.m3u8")
+    assert made.live_playlist_location == str(playing.folder / "live.m3u8")
+    assert (made.segment_count, made.size, made.started_at, made.duration) == (SECONDS, size, STARTED, SECONDS)
+    assert recorded == Recorded(segments=(made,))
+    assert playing.sink.bytes_written == size
+    assert {path.suffix for path in files(playing.folder)} <= {extension, ".m3u8", ".mp4"}
+
+
+async def test_segments_named_by_time(tmp_path: Path) -> None:
+    playing = Playing(tmp_path, output(suffix=NameSuffix.TIMESTAMP))
+    playing.play(end=2.5)
+    await playing.sink.finish()
+    uris = [s.uri for s in read_playlist(playing.folder / "all.m3u8").segments]
+    assert [uri[-6:] for uri in uris] == ["250.ts"] * 3
+    assert len(set(uris)) == 3
+    assert all(len(uri) == len("parts%20of%20it/s%231_20261118010640250.ts") for uri in uris)
+
+
+async def test_playlists_name_what_is_delivered_and_nothing_behind_a_hole(tmp_path: Path) -> None:
+    playing = Playing(tmp_path, output(FMP4), slow=True)
+    delivery = playing.delivery
+    assert isinstance(delivery, Slow)
+    playing.play(end=3.1)
+    await eventually(lambda: len(delivery.segments) == 4, "the header and three segments")
+    path = playing.folder / "all.m3u8"
+    for number in (3, 2, 1):
+        delivery.arrive(number)
+        await asyncio.sleep(0)
+    assert not path.exists(), "named before the initialization segment is there"
+    delivery.arrive(0)
+    await eventually(lambda: path.exists() and len(read_playlist(path).segments) == 3, "three segments named")
+    assert not read_playlist(path).ended
+    assert delivery.playlists[:2] == ["all.m3u8", "live.m3u8"]
+    finishing = asyncio.create_task(playing.sink.finish())
+    await eventually(lambda: len(delivery.segments) == 5, "the last segment")
+    delivery.arrive(4)
+    recorded = await finishing
+    assert recorded.segments[0].segment_count == 4
+    playlist = read_playlist(path)
+    assert playlist.ended
+    assert playlist.durations == pytest.approx([1, 1, 1, 0.1], abs=1e-6)
+
+
+async def test_an_undelivered_segment_ends_the_playlist_before_it(tmp_path: Path) -> None:
+    playing = Playing(tmp_path, output(), slow=True)
+    delivery = playing.delivery
+    assert isinstance(delivery, Slow)
+    playing.play(end=3.1)
+    await eventually(lambda: len(delivery.segments) == 3, "three segments")
+    delivery.arrive(0)
+    delivery.segments[1][1].set_exception(OutputFailed("the bucket is gone"))
+    delivery.arrive(2)
+    await eventually(lambda: bool(playing.errors), "the error")
+    finishing = asyncio.create_task(playing.sink.finish())
+    await eventually(lambda: len(delivery.segments) == 4, "the last segment")
+    delivery.arrive(3)
+    recorded = await finishing
+    assert [error.message for error in recorded.errors] == ["the bucket is gone"]
+    assert recorded.segments[0].segment_count == 1
+    playlist = read_playlist(playing.folder / "all.m3u8")
+    assert playlist.ended
+    assert len(playlist.segments) == 1
+
+
+async def test_a_full_disk_ends_the_playlist_with_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    playing = Playing(tmp_path, output())
+    original = GrowingFile.append
+    left = [200_000]
+
+    def append(file: GrowingFile, data: bytes) -> int:
+        left[0] -= len(data)
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        return original(file, data)
+
+    monkeypatch.setattr(GrowingFile, "append", append)
+    playing.play()
+    recorded = await playing.sink.finish()
+    [error] = recorded.errors
+    assert error.message.startswith("Cannot write segments into ")
+    assert error.remedy == "Free space there or choose another disk"
+    playlist = read_playlist(playing.folder / "all.m3u8")
+    assert playlist.ended
+    assert 0 < len(playlist.segments) < SECONDS
+    joined = whole(playing.folder / "all.m3u8", tmp_path / "whole")
+    numbers = [number for _, number in stamps(joined)]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) == round(sum(playlist.durations) * FPS)
+
+
+async def test_nothing_comes(tmp_path: Path) -> None:
+    playing = Playing(tmp_path, output())
+    assert await playing.sink.finish() == Recorded()
+    assert playing.sink.paths == []
+    assert files(tmp_path) == []
+
+
+async def test_parts_are_named_as_they_are_written(tmp_path: Path) -> None:
+    playing = Playing(tmp_path, output(FMP4, part=0.2))
+    path = playing.folder / "live.m3u8"
+    playing.play(end=0.7)
+
+    def parts() -> list[float]:
+        return [part.duration for part in read_playlist(path).open_parts] if path.exists() else []
+
+    await eventually(lambda: len(parts()) == 3, "three parts of the first segment")
+    assert parts() == pytest.approx([0.2] * 3, abs=1e-5)
+    playing.play(0.7, 3.5)
+    await eventually(lambda: len(read_playlist(path).open_parts) == 2, "two parts of the fourth segment")
+    playlist = read_playlist(path)
+    assert [len(segment.parts) for segment in playlist.segments] == [5, 5, 5]
+    first = playlist.segments[0]
+    assert [part.independent for part in first.parts] == [True] + [False] * 4
+    # Parts are the bytes of their segment, one behind the other.
+    at = 0
+    for part in first.parts:
+        assert (part.uri, part.offset) == (first.uri, at)
+        at += part.size
+    playing.play(3.5)
+    await playing.sink.finish()
+    playlist = read_playlist(path)
+    assert playlist.ended
+    assert "EXT-X-PART-INF" not in playlist.tags
+    assert len(playlist.segments) == SECONDS
