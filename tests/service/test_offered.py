@@ -18,7 +18,6 @@ S3 = pb.S3Upload(bucket="b", access_key="hidden", secret="hidden")
     [
         (pb.WebEgressRequest(url="https://h/", file_outputs=[FILE]), "url"),
         (room(FILE, custom_base_url="https://h/"), "custom_base_url"),
-        (room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]), "stream_outputs"),
         (participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p", s3=S3)]), "storage"),
         (composite(FILE, image_outputs=[pb.ImageOutput(s3=S3)]), "storage"),
         (track(websocket_url="wss://h/"), "websocket_url"),
@@ -38,6 +37,7 @@ def test_what_is_not_offered_is_named(request_: EgressRequest, field: str) -> No
 @pytest.mark.parametrize(
     "request_",
     [
+        room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]),
         *(room(FILE), participant(FILE), composite(FILE), track("a"), v2(v2_file())),
         participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p")], image_outputs=[pb.ImageOutput()]),
     ],
