@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 from pyegress.plan.refusals import invalid_url
+from pyegress.plan.srt_options import srt_options
 
 
 class StreamProtocol(Enum):
@@ -101,6 +103,9 @@ def destination(url: str, protocol: StreamProtocol | None = None, *, id: str = "
             return _rtmp(url, parts, shown, id)
         case StreamProtocol.SRT if parts.port is None:
             raise invalid_url(shown, "it has no port", "Use srt://HOST:PORT?streamid=…&passphrase=…")
+        case StreamProtocol.SRT:
+            srt_options(url, partial(invalid_url, shown))
+            return Destination(meant, url, url, shown, id=id)
         case _:
             return Destination(meant, url, url, shown, id=id)
 

@@ -10,12 +10,10 @@ from pyegress.plan.recording_plan import (
     ImageOutput,
     RecordingPlan,
     SegmentOutput,
-    StreamOutput,
     WebsocketOutput,
 )
 from pyegress.plan.sources import PageSource, TemplateSource
 from pyegress.plan.storage import LocalStorage
-from pyegress.plan.stream_urls import StreamProtocol
 
 _FILES = "Record a file on the disk of the service (file_outputs)"
 
@@ -28,7 +26,6 @@ NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] =
         lambda plan: isinstance(plan.source, TemplateSource),
         "Leave custom_base_url and template_base out: the default layouts are drawn without a browser",
     ),
-    ("SRT streams", "stream_outputs", lambda plan: _streams_by(plan, StreamProtocol.SRT), _FILES),
     ("WebSocket outputs", "websocket_url", lambda plan: _has(plan, WebsocketOutput), _FILES),
     (
         "Uploads",
@@ -53,10 +50,6 @@ def check_offered(plan: RecordingPlan) -> None:
                 code=Code.UNIMPLEMENTED,
                 remedy=remedy,
             )
-
-
-def _streams_by(plan: RecordingPlan, protocol: StreamProtocol) -> bool:
-    return any(isinstance(output, StreamOutput) and output.protocol is protocol for output in plan.outputs)
 
 
 def _has(plan: RecordingPlan, kind: type) -> bool:

@@ -13,6 +13,7 @@ from pyegress.codecs import Kind
 from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.outputs.rtmp.publisher import RtmpPublisher
+from pyegress.outputs.srt.publisher import SrtPublisher
 from pyegress.outputs.streaming.group import Publisher, StreamGroup
 from pyegress.plan.recording_plan import RecordingPlan, StreamOutput
 from pyegress.plan.stream_updates import joined_error, read_update
@@ -103,5 +104,7 @@ def _publisher(protocol: StreamProtocol, plan: RecordingPlan, source: Source) ->
     match protocol:
         case StreamProtocol.RTMP:
             return RtmpPublisher(plan.video, plan.audio, source.spec_for)
+        case StreamProtocol.SRT:
+            return SrtPublisher(source.kinds, source.spec_for)
         case _:
             raise ValueError(f"{protocol.value} is no protocol of stream outputs")
