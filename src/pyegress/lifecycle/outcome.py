@@ -100,6 +100,10 @@ class Outcome:
     note: str = ""
     #: Why something is not where it belongs yet, although it may get there: it is in the spool.
     pending: str = ""
+    #: The first manifest; "" without one.
+    manifest_location: str = ""
+    #: Something is on the backup storage.
+    backup_used: bool = False
 
     @property
     def made(self) -> bool:

@@ -16,6 +16,7 @@ from pyegress.clock import Wall
 from pyegress.lifecycle.json_lines import decode
 from pyegress.lifecycle.outcome import Failure, Outcome, StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.uploading import UploadProgress, UploadTried
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import Service, Start
 
@@ -41,7 +42,8 @@ _REQUESTS: dict[str, type[EgressRequest]] = {
 class Launch:
     """Record this. `request` and `info` (as told when it was accepted) are protobuf messages.
 
-    Files with relative names go below `directory`. `spool` is the egress's folder in the spool, "" without one.
+    Files with relative names go below `directory`. `spool` is the egress's folder in the spool, "" without one;
+    with `keep_copies` what is delivered stays there.
     """
 
     egress_id: str
@@ -52,6 +54,7 @@ class Launch:
     service: Service
     directory: str
     spool: str = ""
+    keep_copies: bool = False
     room_id: str = ""
     token: str = field(default="", repr=False)
     ws_url: str = ""
@@ -149,6 +152,7 @@ class Standing:
     reason: EndReason | None = None
     paths: tuple[str, ...] = ()
     streams: tuple[StreamOutcome, ...] = ()
+    uploads: UploadProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ class LogLine:
 
 
 ToWorker = Launch | Finish | StopRecording | UpdateStreams | Describe | Received
-FromWorker = Ready | Standing | StreamsUpdated | Described | Ended | LogLine
+FromWorker = Ready | Standing | UploadTried | StreamsUpdated | Described | Ended | LogLine
 
 
 def to_worker(line: bytes) -> ToWorker:
@@ -194,4 +198,4 @@ def to_worker(line: bytes) -> ToWorker:
 
 def from_worker(line: bytes) -> FromWorker:
     """A line that a worker sent. Raises BadLine."""
-    return cast(FromWorker, decode(line, Ready, Standing, StreamsUpdated, Described, Ended, LogLine))
+    return cast(FromWorker, decode(line, Ready, Standing, UploadTried, StreamsUpdated, Described, Ended, LogLine))

@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +18,7 @@ from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, amend, conclude, move, status_of, wait_on
 from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason
+from pyegress.lifecycle.uploading import UploadTried
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.recording_plan import Service
 from pyegress.plan.redact import redacted
@@ -37,9 +38,8 @@ AT_ONCE = 2
 SWEEP_INTERVAL = 30.0
 _CLOSING = 5.0
 
-Publish = Callable[[pb.EgressInfo], None]
-#: Whether everything that was published of an egress has reached those who listen.
-Settled = Callable[[str], bool]
+#: Gives what is done when those who listen would not forget it.
+Publish = Callable[[pb.EgressInfo], Sequence[asyncio.Future[None]]]
 
 
 @dataclass(slots=True)
@@ -54,8 +54,9 @@ class Kept:
     #: The process that works on it without a supervisor.
     alone: int | None = None
     stamp: tuple[int, int] = (0, 0)
-    #: The newest info was published by this process.
+    #: The newest info was published by this process; what is done when nobody would forget it.
     published: bool = False
+    telling: tuple[asyncio.Future[None], ...] = ()
     decision: Decision = field(default_factory=lambda: Decision(Step.WAIT, "it was just found"))
 
 
@@ -70,7 +71,7 @@ class SpoolKeeper:
         pool: WorkerPool,
         *,
         publish: Publish,
-        settled: Settled,
+        on_upload: Callable[[UploadTried], None],
         runs: Callable[[str], bool],
     ) -> None:
         """`runs` says of an egress whether it runs here: then it is not the keeper's."""
@@ -79,7 +80,7 @@ class SpoolKeeper:
         self._service = service
         self._pool = pool
         self._publish = publish
-        self._settled = settled
+        self._on_upload = on_upload
         self._runs = runs
         self._kept: dict[str, Kept] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -127,12 +128,12 @@ class SpoolKeeper:
         kept = self._kept.get(egress_id)
         return kept.info if kept is not None else None
 
-    async def adopt(self, egress_id: str, info: pb.EgressInfo) -> None:
+    async def adopt(self, egress_id: str, info: pb.EgressInfo, telling: Sequence[asyncio.Future[None]]) -> None:
         """An egress that ran here has ended, if only but for its delivery; `info` was published."""
         if status_of(info).final:
             await self.told(egress_id, info)
         if (kept := await asyncio.to_thread(self._read, self.spool.folder(egress_id), None)) is not None:
-            self._kept[egress_id] = replace(kept, info=info, published=True)
+            self._kept[egress_id] = replace(kept, info=info, published=True, telling=tuple(telling))
 
     async def told(self, egress_id: str, info: pb.EgressInfo) -> None:
         """Note how an egress ends before its folder can be removed."""
@@ -208,8 +209,8 @@ class SpoolKeeper:
         if told and not kept.published:
             kept.published = True
             kept.info = pb.EgressInfo.FromString(kept.record.told)
-            self._publish(kept.info)
-        elif told and self._settled(egress_id):
+            kept.telling = tuple(self._publish(kept.info))
+        elif told and all(map(_arrived, kept.telling)):
             self._begin(egress_id, asyncio.to_thread(_append, kept.folder, Acknowledged(wall())))
         elif kept.decision.step is Step.RESUME and not self.paused and len(self._resuming) < AT_ONCE:
             self._resuming.add(egress_id)
@@ -241,9 +242,13 @@ class SpoolKeeper:
             self._tell(kept, _ending(kept.info))
         try:
             launch = await asyncio.to_thread(
-                kept.plan.launch, self._service, spool=str(kept.folder.path), key=self._section.encryption_key
+                kept.plan.launch,
+                self._service,
+                spool=str(kept.folder.path),
+                key=self._section.encryption_key,
+                keep_copies=bool(self._section.keep),
             )
-            outcome = await finish_left(self._pool, launch)
+            outcome = await finish_left(self._pool, launch, self._on_upload)
         except EgressError as error:
             await asyncio.to_thread(_append, kept.folder, Attempted(wall(), error.message, error.retryable))
             outcome = Outcome(_reason(kept), pending=error.message)
@@ -279,7 +284,7 @@ class SpoolKeeper:
         kept.info, kept.published = info, True
         if old is not new:
             logger.info("%s: %s -> %s: %s", info.egress_id, old.name, new.name, info.error or info.details)
-        self._publish(info)
+        kept.telling = tuple(self._publish(info))
 
     async def _remove(self, egress_id: str, folder: SpoolFolder) -> None:
         await asyncio.to_thread(folder.remove)
@@ -346,6 +351,10 @@ def _append(folder: SpoolFolder, *entries: Entry) -> None:
             journal.append(*entries)
         finally:
             journal.close()
+
+
+def _arrived(telling: asyncio.Future[None]) -> bool:
+    return telling.done() and not telling.cancelled() and telling.exception() is None
 
 
 def _opened(folder: SpoolFolder, record: Record) -> tuple[SpooledPlan | None, pb.EgressInfo]:

@@ -23,24 +23,24 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import RecordingPlan, Service, Start
+from pyegress.plan.recording_plan import RecordingPlan, Service, Start, StreamOutput
+from pyegress.plan.stream_updates import no_streams
 from pyegress.plan.written_names import written_names
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
-from pyegress.service.egress_service import EgressStart
+from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
 from pyegress.service.spool_keeper import SpoolKeeper
+from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
 from pyegress.storage.spool import Spool
 
 logger = logging.getLogger(__name__)
-
-Listener = Callable[[pb.EgressInfo], None]
 
 #: Seconds for which an egress that has ended is remembered.
 REMEMBERED = 600.0
@@ -76,20 +76,20 @@ class Supervisor:
         self.draining = False
         #: How egresses ended: (type, result) -> count, for metrics.
         self.results: Counter[tuple[str, str]] = Counter()
+        self.uploads = UploadFigures()
         self._service = config.service
         self._runs: dict[str, EgressRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, tuple[Monotonic, pb.EgressInfo]] = {}
         self._listeners: list[Listener] = []
         self._pool = WorkerPool(config.spare_workers)
-        self._settled: list[Callable[[str], bool]] = []
         self.spool = SpoolKeeper(
             Spool(config.spool_directory),
             config.spool,
             self._service,
             self._pool,
             publish=self._publish,
-            settled=lambda egress_id: all(settled(egress_id) for settled in self._settled),
+            on_upload=self.uploads.add,
             runs=self._runs.__contains__,
         )
         self.disk = DiskGuard(config.disk, [Path(config.spool_directory), Path(config.local_directory)])
@@ -147,13 +147,14 @@ class Supervisor:
             service=self._protected(plan),
             directory=self.config.local_directory,
             spool=self.spool.path_of(start.egress_id),
+            keep_copies=bool(self.config.spool.keep),
             room_id=start.room_id,
             token=start.token,
             ws_url=start.ws_url,
             retry_count=start.retry_count,
             log_level=self.config.log_level,
         )
-        run = EgressRun(plan, launch, info, publish=self._publish)
+        run = EgressRun(plan, launch, info, publish=self._publish, on_upload=self.uploads.add)
         self._runs[start.egress_id] = run
         self.watch.loads[start.egress_id] = Load(cost, monotonic())
         self._publish(info)
@@ -177,12 +178,8 @@ class Supervisor:
         run = self._runs.get(request.egress_id)
         if run is None or run.status not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
             raise self._cannot(request.egress_id, "updated")
-        if not run.plan.live:
-            raise InvalidRequest(
-                "UpdateStream was called on an egress without stream outputs",
-                field="stream_outputs",
-                remedy="Start the egress with stream_outputs",
-            )
+        if not any(isinstance(output, StreamOutput) for output in run.plan.outputs):
+            raise no_streams()
         await run.update_streams(request)
         return _copy(run.info)
 
@@ -206,15 +203,16 @@ class Supervisor:
         """
         if start.egress_id in self._runs:
             return 0.0
-        if self.draining:
-            return None
         try:
             plan = self._plan(start, wall())
         except EgressError:
-            return 1.0
+            return None if self.draining else 1.0
         cost = self._cost(plan)
-        if (refusal := self._refusal(plan, cost)) is not None:
-            logger.info("no bid for egress %s: %s", start.egress_id, refusal.message)
+        refusal = self._refusal(plan, cost)
+        if self.draining or refusal is not None:
+            why = refusal.message if refusal is not None else "this node is shutting down"
+            about = {"egress_id": start.egress_id, "room": plan.room_name}
+            logger.warning("egress %s is not taken here: %s", start.egress_id, why, extra=about)
             return None
         return self.watch.after(cost)
 
@@ -222,14 +220,9 @@ class Supervisor:
         """From now on finish, and tell the listeners of, what earlier supervisors left; call when all listen."""
         self._reports_left = True
 
-    def listen(self, listener: Listener, settled: Callable[[str], bool] | None = None) -> Callable[[], None]:
-        """Tell of every change of every egress, in order; returns what unsubscribes.
-
-        `settled` says whether all that was told of an egress has arrived where it must: its folder stays until then.
-        """
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell of every change of every egress, in order; returns what unsubscribes."""
         self._listeners.append(listener)
-        if settled is not None:
-            self._settled.append(settled)
 
         def unsubscribe() -> None:
             if listener in self._listeners:
@@ -326,7 +319,7 @@ class Supervisor:
     async def _run(self, egress_id: str, run: EgressRun) -> None:
         try:
             await run.run(self._pool, self.spool.create)
-            await self.spool.adopt(egress_id, run.info)
+            await self.spool.adopt(egress_id, run.info, run.told)
         except OSError as error:
             logger.error("egress %s: how it ended is not noted in the spool: %s", egress_id, error.strerror)
         finally:
@@ -339,12 +332,15 @@ class Supervisor:
         while self._tasks:
             await asyncio.wait(set(self._tasks.values()))
 
-    def _publish(self, info: pb.EgressInfo) -> None:
+    def _publish(self, info: pb.EgressInfo) -> list[asyncio.Future[None]]:
+        """Tell everybody; what is done when they would not forget it."""
+        kept = []
         for listener in list(self._listeners):
             try:
-                listener(_copy(info))
+                kept.append(listener(_copy(info)))
             except Exception:
                 logger.exception("a listener failed on egress %s", info.egress_id)
+        return [future for future in kept if future is not None]
 
     async def _tick(self) -> None:
         count = 0

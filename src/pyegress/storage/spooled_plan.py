@@ -59,11 +59,20 @@ class SpooledPlan:
             retry_count=launch.retry_count,
         )
 
-    def launch(self, service: Service, *, spool: str, key: str = "", request: EgressRequest | None = None) -> Launch:
+    def launch(
+        self,
+        service: Service,
+        *,
+        spool: str,
+        key: str = "",
+        request: EgressRequest | None = None,
+        keep_copies: bool = False,
+    ) -> Launch:
         """A launch that plans the same outputs, with the storages that `service` configures today.
 
         `request` is the one that its caller has sent again. Raises EgressError when the credentials cannot be
-        decrypted; without a key the redacted request is used, see `lacks_credentials`.
+        decrypted; without a key the redacted request is used, and storages that it names cannot be written
+        (`plan.redact.lacks_secrets`).
         """
         content = self.request
         if request is not None:
@@ -86,6 +95,7 @@ class SpooledPlan:
             service=service,
             directory=self.directory,
             spool=spool,
+            keep_copies=keep_copies,
             room_id=self.room_id,
             token=NO_TOKEN,
             ws_url=self.ws_url,

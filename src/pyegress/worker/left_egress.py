@@ -10,11 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from pyegress.clock import Wall, wall
-from pyegress.errors import EgressError
+from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.outcome import Failure, FileOutcome, ImagesOutcome, Outcome, SegmentsOutcome
 from pyegress.outputs.left_file import LeftFile, checksum_of, finish_left
 from pyegress.outputs.left_segments import ListedSegment, finish_playlist, finish_segment
 from pyegress.plan.recording_plan import ImageOutput, RecordingPlan, SegmentOutput
+from pyegress.plan.redact import lacks_secrets
 from pyegress.storage.journal_entries import Finished, Planned, Record, Refused, SpooledObject, SpoolState, Withdrawn
 from pyegress.storage.objects import ObjectKind
 from pyegress.worker.delivery import Delivered, Delivery
@@ -142,6 +143,14 @@ class LeftEgress:
         try:
             if item.key.storage >= len(self._storages):
                 raise EgressError(f"The storage of {item.key.name} is not configured any more", field="storage")
+            if lacks_secrets(self._storages[item.key.storage]):
+                raise EgressError(
+                    f"{item.key.name} is not delivered: the credentials of the request were not kept",
+                    field="spool.encryption_key",
+                    code=Code.FAILED_PRECONDITION,
+                    remedy="Send the request again (`pyegress spool retry EGRESS_ID --request FILE`), or take the file "
+                    "with `pyegress spool export`. With spool.encryption_key they are kept, encrypted",
+                )
             placed = self._delivery.place(item.key.name, self._storages[item.key.storage]).absolute()
             if placed != path.absolute() and placed.is_relative_to(self._spooled.folder.path.absolute()):
                 # The same storages in another order.

@@ -41,7 +41,7 @@ from pyegress.storage.journal_entries import (
 )
 from pyegress.storage.name_claims import NameClaims
 from pyegress.storage.objects import ObjectKind
-from pyegress.storage.spool import SpoolFolder
+from pyegress.storage.spool import MEDIA, SpoolFolder
 from pyegress.worker import delivery as seam
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.progress import Progress
@@ -115,9 +115,19 @@ class Spooled:
         """Nobody hears how it ended: the next supervisor tells it."""
         self.append(Told(wall(), redacted(info).SerializeToString()))
 
-    def journalled(self, inner: Delivery, plan: RecordingPlan, record: Record | None = None) -> Journalled:
-        """`inner`, whose objects are in the journal; those of `record` are there already."""
-        return Journalled(self, inner, storages_of(plan), record or Record())
+    async def sync(self) -> None:
+        """Everything that was appended outlives a power cut."""
+        if self._journal is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.sync)
+
+    def journalled(
+        self, inner: Delivery, plan: RecordingPlan, record: Record | None = None, *, keep: bool = False
+    ) -> Journalled:
+        """`inner`, whose objects are in the journal; those of `record` are there already.
+
+        What is delivered is released, once the journal knows it, unless it is to be kept.
+        """
+        return Journalled(self, inner, storages_of(plan), record or Record(), keep=keep)
 
     def claim_name(self, name: str) -> None:
         """Keep others from writing a name. Raises OutputFailed when another egress has it."""
@@ -173,11 +183,15 @@ def storages_of(plan: RecordingPlan) -> tuple[Storage, ...]:
 class Journalled:
     """A `Delivery` that tells the journal: what is planned, finished, delivered or refused."""
 
-    def __init__(self, spooled: Spooled, inner: Delivery, storages: tuple[Storage, ...], record: Record) -> None:
+    def __init__(
+        self, spooled: Spooled, inner: Delivery, storages: tuple[Storage, ...], record: Record, *, keep: bool
+    ) -> None:
+        self._keep = keep
         self._spooled = spooled
         self._inner = inner
         self._storages = storages
         folder = spooled.folder
+        self._media = folder.path.absolute() / MEDIA
         self._keys: dict[Path, ObjectKey] = {folder.path_of(item): item.key for item in record.objects.values()}
         self._left = frozenset(record.objects)
         self._tasks: set[asyncio.Future[seam.Delivered]] = set()
@@ -204,6 +218,9 @@ class Journalled:
         task.add_done_callback(self._over)
         return task
 
+    def release(self, path: Path) -> None:
+        """What is in the spool goes when it is delivered, or with its folder."""
+
     async def aclose(self) -> None:
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -228,6 +245,11 @@ class Journalled:
             self._spooled.append(Refused(wall(), key, error.message, error.retryable))
             raise
         self._spooled.append(Delivered(wall(), key, delivered.location, delivered.backup))
+        # Playlists are written again.
+        if not self._keep and kind is not ObjectKind.PLAYLIST and path.is_relative_to(self._media):
+            with suppress(OSError):
+                await self._spooled.sync()
+                await asyncio.to_thread(self._inner.release, path)
         return delivered
 
 
