@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from pyegress.demo.server import LiveKitServer, free_port
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.storage.spool import Spool
 from tests.support.analysis import file_facts, read_packets
+from tests.support.object_servers import BUCKET, ObjectServer, S3Server
 from tests.support.waiting import eventually
 
 #: What a recording may lose before the moment of the kill, seconds. A composition is rendered 1.0 behind, and rounds,
@@ -73,13 +75,18 @@ class Case:
 class KilledService:
     """`pyegress serve` over HTTP; may be killed and started again. Used as `async with`."""
 
-    def __init__(self, server: LiveKitServer, folder: Path, **config: Any) -> None:
+    def __init__(self, server: LiveKitServer, folder: Path, bucket: ObjectServer | None = None, **config: Any) -> None:
+        """With `bucket` everything goes there unless requests say otherwise."""
         self.folder = folder
+        self.bucket = bucket
+        #: Everything that the service wrote for others to read: logs, spool, health, metrics.
+        self.evidence: list[str] = []
+        self._operations = {key: free_port(socket.SOCK_STREAM) for key in ("health_port", "prometheus_port")}
         self.files = folder / "files"
         self.spool = Spool(folder / "state" / "spool")
         self._port = free_port(socket.SOCK_STREAM)
         self._server = server
-        settings = {
+        settings: dict[str, Any] = {
             "ws_url": server.url,
             "api_key": server.api_key,
             "api_secret": server.api_secret,
@@ -88,6 +95,9 @@ class KilledService:
             "api": {"port": self._port},
             "cpu_cost": {"max_cpu_utilization": 1.0, "participant_cpu_cost": 0.01, "room_composite_cpu_cost": 0.01},
         }
+        settings |= self._operations
+        if isinstance(bucket, S3Server):
+            settings["storage"] = {"s3": s3_section(bucket)}
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "config.yaml"
         self._config.write_text(yaml.safe_dump(settings | config))
@@ -128,6 +138,28 @@ class KilledService:
         self._process.wait(10.0)
         self._process = None
 
+    def file_of(self, result: pb.FileInfo) -> Path | None:
+        """A recording where it was told to be; what is in the bucket is fetched."""
+        if result.location.startswith("/"):
+            path = Path(result.location)
+            return path if path.exists() else None
+        assert self.bucket is not None
+        if result.filename not in self.bucket.names():
+            return None
+        fetched = self.folder / "fetched" / result.filename
+        fetched.parent.mkdir(parents=True, exist_ok=True)
+        fetched.write_bytes(self.bucket.stored(result.filename))
+        return fetched
+
+    def collect(self) -> None:
+        """Take evidence, media aside."""
+        for path in [self.log, *(self.folder / "state").rglob("*")]:
+            if path.is_file() and "media" not in path.parts:
+                self.evidence.append(path.read_bytes().decode(errors="replace"))
+        for port in self._operations.values():
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
+                self.evidence.append(page.read().decode(errors="replace"))
+
     def worker_of(self, egress_id: str) -> int | None:
         """The process that works on an egress."""
         lock = str(self.spool.folder(egress_id).path / "lock")
@@ -145,13 +177,27 @@ class KilledService:
             return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
 
+def s3_section(bucket: S3Server) -> dict[str, object]:
+    """The configuration of a bucket."""
+    return {
+        "access_key": bucket.access_key,
+        "secret": bucket.secret,
+        "region": bucket.region,
+        "endpoint": bucket.url,
+        "bucket": BUCKET,
+        "force_path_style": True,
+    }
+
+
 async def survive(service: KilledService, fates: Sequence[Fate]) -> list[Case]:
     """Let everybody meet their fate, start the service again, and wait until every egress has ended."""
     async with service.client as client:
         cases = [Case(fate) for fate in fates]
         await asyncio.gather(*(_meet(service, client, case) for case in cases))
+        await asyncio.to_thread(service.collect)
         at = wall()
         await asyncio.to_thread(service.kill)
+        await asyncio.to_thread(service.collect)
         for case in cases:
             if case.fate.victim is Victim.EVERYBODY and not case.missed:
                 case.killed_at = at
@@ -160,6 +206,8 @@ async def survive(service: KilledService, fates: Sequence[Fate]) -> list[Case]:
         for case in cases:
             await _ended(client, case)
     await eventually(lambda: service.spool.folders() == [], "everything is told and removed from the spool", 60.0)
+    await asyncio.to_thread(service.collect)
+    service.evidence += [str(case.info) for case in cases]
     return cases
 
 
@@ -205,6 +253,13 @@ async def _status(client: api.LiveKitAPI, case: Case, wanted: set[EgressStatus],
             await asyncio.sleep(0.1)
 
 
+async def status_of_egress(client: api.LiveKitAPI, egress_id: str, wanted: EgressStatus) -> pb.EgressInfo:
+    """Wait until an egress has a status."""
+    case = Case(Fate(None, Victim.EVERYBODY, 0.0), egress_id)
+    await _status(client, case, {wanted})
+    return case.info
+
+
 async def _ended(client: api.LiveKitAPI, case: Case) -> None:
     final = {status for status in EgressStatus if status.final}
     try:
@@ -213,7 +268,7 @@ async def _ended(client: api.LiveKitAPI, case: Case) -> None:
         raise AssertionError(f"{case.egress_id} has not ended: {case.info}") from None
 
 
-def check(case: Case) -> list[str]:
+def check(service: KilledService, case: Case) -> list[str]:
     """What is not as it must be, in words; empty when all is well."""
     info, fate = case.info, case.fate
     wrong = []
@@ -229,9 +284,9 @@ def check(case: Case) -> list[str]:
     results = list(info.file_results)
     if len(results) != 1 or not results[0].location:
         return [*wrong, f"no file: {info}"]
-    path = Path(results[0].location)
-    if not path.exists():
-        return [*wrong, f"{path} is not there"]
+    path = service.file_of(results[0])
+    if path is None:
+        return [*wrong, f"{results[0].location} is not there"]
     if path.stat().st_size != results[0].size:
         wrong.append(f"{path} has {path.stat().st_size} bytes, not {results[0].size}")
     facts = file_facts(path)
@@ -253,9 +308,15 @@ def check(case: Case) -> list[str]:
 
 
 def leftovers(service: KilledService, cases: Sequence[Case]) -> list[str]:
-    """Files that are no recording: half ones, doubles, what finishing uses."""
-    known = {Path(result.location) for case in cases for result in case.info.file_results}
-    return [str(path) for path in service.files.rglob("*") if path.is_file() and path not in known]
+    """Files and objects that are no recording: half ones, doubles, what finishing uses."""
+    results = [result for case in cases for result in case.info.file_results]
+    known = {Path(result.location) for result in results}
+    known |= {path.with_name(f"{case.egress_id}.json") for path in known for case in cases}
+    left = [str(path) for path in service.files.rglob("*") if path.is_file() and path not in known]
+    if service.bucket is not None:
+        names = {result.filename for result in results} | {f"{case.egress_id}.json" for case in cases}
+        left += [name for name in service.bucket.names() if name not in names]
+    return left
 
 
 def random_fates(room: str, sid: str, seed: int, count: int) -> list[Fate]:

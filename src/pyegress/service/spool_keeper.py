@@ -9,13 +9,13 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, amend, conclude, move, status_of, wait_on
+from pyegress.lifecycle.egress import EgressStatus, amend, conclude, status_of, wait_on
 from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.uploading import UploadTried
@@ -24,10 +24,11 @@ from pyegress.plan.recording_plan import Service
 from pyegress.plan.redact import redacted
 from pyegress.service.config_sections import SpoolSection
 from pyegress.service.finishing import finish_left
+from pyegress.service.kept_egress import Kept, arrived, end_reason, ending, noted, obstacle, opened
 from pyegress.service.worker_pool import WorkerPool
-from pyegress.storage.journal_entries import Acknowledged, Attempted, Entry, Moved, Record, SpoolState, Told
+from pyegress.storage.journal_entries import Acknowledged, Attempted, Entry, Moved, SpoolState, Told
 from pyegress.storage.spool import Spool, SpoolFolder
-from pyegress.storage.spool_steps import Decision, Held, Step, expired, next_step
+from pyegress.storage.spool_steps import Held, Step, expired, next_step
 from pyegress.storage.spooled_plan import SpooledPlan
 
 logger = logging.getLogger(__name__)
@@ -40,24 +41,6 @@ _CLOSING = 5.0
 
 #: Gives what is done when those who listen would not forget it.
 Publish = Callable[[pb.EgressInfo], Sequence[asyncio.Future[None]]]
-
-
-@dataclass(slots=True)
-class Kept:
-    """One egress in the spool."""
-
-    folder: SpoolFolder
-    plan: SpooledPlan | None
-    record: Record
-    info: pb.EgressInfo
-    busy: bool = False
-    #: The process that works on it without a supervisor.
-    alone: int | None = None
-    stamp: tuple[int, int] = (0, 0)
-    #: The newest info was published by this process; what is done when nobody would forget it.
-    published: bool = False
-    telling: tuple[asyncio.Future[None], ...] = ()
-    decision: Decision = field(default_factory=lambda: Decision(Step.WAIT, "it was just found"))
 
 
 class SpoolKeeper:
@@ -180,7 +163,7 @@ class SpoolKeeper:
                 record, plan, info = known.record, known.plan, known.info
             else:
                 record = folder.record()
-                plan, info = (known.plan, known.info) if known is not None else _opened(folder, record)
+                plan, info = (known.plan, known.info) if known is not None else opened(folder, record)
             alone = folder.alone() if busy else None
         except OSError as error:
             logger.error("the folder %s of the spool cannot be read: %s", folder.path, error.strerror)
@@ -200,7 +183,7 @@ class SpoolKeeper:
             if egress_id in self._tasks:
                 continue
             kept.decision = next_step(
-                kept.record, busy=kept.busy, now=now, obstacle=_obstacle(kept, self._section), keep=self._section.keep
+                kept.record, busy=kept.busy, now=now, obstacle=obstacle(kept), keep=self._section.keep
             )
             self._step(egress_id, kept)
 
@@ -210,7 +193,7 @@ class SpoolKeeper:
             kept.published = True
             kept.info = pb.EgressInfo.FromString(kept.record.told)
             kept.telling = tuple(self._publish(kept.info))
-        elif told and all(map(_arrived, kept.telling)):
+        elif told and all(map(arrived, kept.telling)):
             self._begin(egress_id, asyncio.to_thread(_append, kept.folder, Acknowledged(wall())))
         elif kept.decision.step is Step.RESUME and not self.paused and len(self._resuming) < AT_ONCE:
             self._resuming.add(egress_id)
@@ -218,7 +201,7 @@ class SpoolKeeper:
         elif kept.decision.step is Step.REMOVE:
             self._begin(egress_id, self._remove(egress_id, kept.folder))
         elif kept.decision.step is Step.HOLD and not status_of(kept.info).final:
-            outcome = Outcome(_reason(kept), error=Failure(Code.FAILED_PRECONDITION, kept.decision.reason))
+            outcome = Outcome(end_reason(kept), error=Failure(Code.FAILED_PRECONDITION, kept.decision.reason))
             self._begin(egress_id, self._conclude(egress_id, kept, outcome))
 
     def _begin(self, egress_id: str, work: object) -> None:
@@ -239,7 +222,7 @@ class SpoolKeeper:
         assert kept.plan is not None
         logger.info("egress %s: %s", egress_id, kept.decision.reason)
         if not status_of(kept.info).final and kept.record.objects and not kept.published:
-            self._tell(kept, _ending(kept.info))
+            self._tell(kept, ending(kept.info, end_reason(kept)))
         try:
             launch = await asyncio.to_thread(
                 kept.plan.launch,
@@ -251,9 +234,9 @@ class SpoolKeeper:
             outcome = await finish_left(self._pool, launch, self._on_upload)
         except EgressError as error:
             await asyncio.to_thread(_append, kept.folder, Attempted(wall(), error.message, error.retryable))
-            outcome = Outcome(_reason(kept), pending=error.message)
+            outcome = Outcome(end_reason(kept), pending=error.message)
         interrupted = kept.record.state in (SpoolState.RECORDING, SpoolState.FINISHING)
-        await self._conclude(egress_id, kept, _noted(outcome) if interrupted else outcome)
+        await self._conclude(egress_id, kept, noted(outcome) if interrupted else outcome)
 
     async def _conclude(self, egress_id: str, kept: Kept, outcome: Outcome) -> None:
         """Tell what has become of it, or what it waits for."""
@@ -266,9 +249,10 @@ class SpoolKeeper:
             self._tell(kept, info)
             return
         if outcome.pending and outcome.error is None:
-            since = kept.record.entered.get(SpoolState.FINISHING, kept.record.at or now)
-            if now - since < self._section.patience:
-                waiting = wait_on(_ending(kept.info), f"not delivered yet: {outcome.pending}", now)
+            kept.failing_since = kept.failing_since or now
+            if now - kept.failing_since < self._section.patience:
+                now_ending = ending(kept.info, outcome.reason)
+                waiting = wait_on(now_ending, f"not delivered yet: {outcome.pending}", now)
                 if waiting.details != kept.info.details:
                     self._tell(kept, waiting)
                 return
@@ -351,47 +335,3 @@ def _append(folder: SpoolFolder, *entries: Entry) -> None:
             journal.append(*entries)
         finally:
             journal.close()
-
-
-def _arrived(telling: asyncio.Future[None]) -> bool:
-    return telling.done() and not telling.cancelled() and telling.exception() is None
-
-
-def _opened(folder: SpoolFolder, record: Record) -> tuple[SpooledPlan | None, pb.EgressInfo]:
-    """The plan, and what clients were told last as far as anybody knows."""
-    try:
-        plan = folder.plan()
-    except EgressError as error:
-        logger.error("egress %s of the spool: %s", folder.path.name, error)
-        return None, pb.EgressInfo(egress_id=folder.path.name)
-    return plan, pb.EgressInfo.FromString(record.told or plan.info)
-
-
-def _obstacle(kept: Kept, section: SpoolSection) -> str:
-    if kept.plan is None:
-        return "Its plan cannot be read. Take what was recorded with `pyegress spool export`"
-    return ""
-
-
-def _reason(kept: Kept) -> EndReason:
-    return next((reason for reason in EndReason if reason.value == kept.record.end_reason), EndReason.PROCESS_KILLED)
-
-
-def _ending(info: pb.EgressInfo) -> pb.EgressInfo:
-    """The info of an egress that records no more."""
-    if status_of(info) is EgressStatus.STARTING:
-        info = move(info, EgressStatus.ACTIVE, wall())
-    return move(info, EgressStatus.ENDING, wall()) if status_of(info) is EgressStatus.ACTIVE else info
-
-
-def _noted(outcome: Outcome) -> Outcome:
-    """An outcome that says that the recording was interrupted."""
-    if not outcome.made and outcome.error is None:
-        return replace(
-            outcome, error=Failure(Code.INTERNAL, "The service was interrupted before anything was recorded")
-        )
-    seconds = max(
-        (*(file.duration for file in outcome.files), *(made.duration for made in outcome.segments)), default=0.0
-    )
-    note = f"the service was interrupted; the {seconds:.1f} s that were recorded until then are whole"
-    return replace(outcome, note="; ".join(filter(None, (note, outcome.note))))
