@@ -122,7 +122,7 @@ async def test_a_storage_that_is_away_for_a_while(
                 folder = service.spool.folder(info.egress_id)
                 await eventually(lambda: any(item.finished for item in folder.record().objects.values()), "finished")
             service.kill()
-            assert [item.delivered for item in folder.record().objects.values()] == [False]
+            assert not any(item.delivered for item in folder.record().objects.values())
             proxy.refusing = False
             await service.start()
             async with service.client as client:

@@ -26,6 +26,7 @@ from pyegress.service.config_sections import LimitsSection
 from pyegress.service.debug_pages import debug_page
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.supervisor import Supervisor
+from pyegress.storage.spool import Spool
 from tests.support.analysis import file_facts, read_pictures
 from tests.support.livekit_server import LiveKitServer
 from tests.support.waiting import eventually
@@ -341,4 +342,4 @@ async def test_a_worker_outlives_its_supervisor(livekit_server: LiveKitServer, t
     path = tmp_path / "files" / "orphan.mp4"
     assert info.file_results[0].location == str(path)
     assert file_facts(path).duration == pytest.approx(info.file_results[0].duration / 1e9, abs=0.1)
-    assert list((tmp_path / "state" / "spool").iterdir()) == [], "everything is told and removed"
+    assert Spool(tmp_path / "state" / "spool").folders() == [], "everything is told and removed"

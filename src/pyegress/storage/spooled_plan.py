@@ -13,8 +13,8 @@ from pyegress.plan.recording_plan import Service
 from pyegress.plan.redact import redacted
 from pyegress.storage.sealing import seal, unseal
 
-#: Stands for the token of a room that is never joined again.
-NO_TOKEN = "not kept"
+#: Stand for the token and the server of a room that is never joined again.
+NO_TOKEN, NO_SERVER = "not kept", "ws://not.kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class SpooledPlan:
             keep_copies=keep_copies,
             room_id=self.room_id,
             token=NO_TOKEN,
-            ws_url=self.ws_url,
+            ws_url=self.ws_url or service.ws_url or NO_SERVER,
             retry_count=self.retry_count,
         )
 
