@@ -13,6 +13,7 @@ from pathlib import Path
 from pyegress.clock import wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
+from pyegress.media.steps import Step
 from pyegress.outputs.manifest import (
     Manifest,
     ManifestFile,
@@ -29,6 +30,7 @@ from pyegress.plan.storage import Storage
 from pyegress.worker.catalogue import Catalogue
 from pyegress.worker.delivery import Delivery, ObjectKind
 from pyegress.worker.egress_session import EgressSession
+from pyegress.worker.pipeline import HasSteps
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.uploads import Uploads
 
@@ -56,21 +58,25 @@ class DeliveredSession:
         self._uploads = uploads
         self._on_progress = on_progress
         self._catalogue = Catalogue(delivery or uploads)
-        self._session = make(self._catalogue, self._report)
+        self.inner = make(self._catalogue, self._report)
 
     @property
     def lifecycle(self) -> Lifecycle:
-        return self._session.lifecycle
+        return self.inner.lifecycle
 
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
-        self._session.stop(reason, details)
+        self.inner.stop(reason, details)
+
+    def steps(self) -> list[Step]:
+        """Those of the session inside."""
+        return self.inner.steps() if isinstance(self.inner, HasSteps) else []
 
     def progress(self) -> Progress:
-        return self._with_uploads(self._session.progress())
+        return self._with_uploads(self.inner.progress())
 
     async def run(self) -> RecordingResult:
         try:
-            result = await self._session.run()
+            result = await self.inner.run()
             self._uploads.finishing()
             location = ""
             if result.state is not RecordingState.ABORTED:
