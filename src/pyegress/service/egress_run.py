@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 UPLOADS_INTERVAL = 2.0
 #: For a worker to answer.
 ANSWER_TIMEOUT = 10.0
+#: For an end to be stored.
+KEEP_TIMEOUT = 5.0
 
 
 class EgressRun:
@@ -53,7 +55,7 @@ class EgressRun:
         launch: Launch,
         info: pb.EgressInfo,
         *,
-        publish: Callable[[pb.EgressInfo], None],
+        publish: Callable[[pb.EgressInfo], Sequence[asyncio.Future[None]]],
         on_upload: Callable[[UploadTried], None] = lambda tried: None,
     ) -> None:
         """`publish` is told of every change of the info, `on_upload` of every attempt to upload something."""
@@ -208,8 +210,8 @@ class EgressRun:
                         for warning in outcome.warnings:
                             logger.warning("%s", warning, extra=self._about)
                         outcome = self._final(outcome)
-                        # Told before the worker may forget it.
-                        self._conclude(outcome)
+                        # Told, and kept, before the worker may forget it.
+                        await self._keep(self._conclude(outcome))
                         worker.send(Received())
                         return outcome
             return self._final(Outcome(EndReason.FAILURE, self._on_disk(), await worker.crash()))
@@ -317,13 +319,19 @@ class EgressRun:
                 )
         return tuple(files)
 
-    def _conclude(self, outcome: Outcome) -> None:
+    def _conclude(self, outcome: Outcome) -> list[asyncio.Future[None]]:
         if not self.status.final and self._uploads_told:
             self.info, self._uploads_told = explain(self.info, self._plain_details, wall()), ""
-        for info in conclude(self.info, outcome, wall()):
-            self._tell(info)
+        return [kept for info in conclude(self.info, outcome, wall()) for kept in self._tell(info)]
 
-    def _tell(self, info: pb.EgressInfo) -> None:
+    async def _keep(self, told: Sequence[asyncio.Future[None]]) -> None:
+        """Wait until what was told would survive our end: until then the worker is asked for it once more."""
+        if told:
+            _, late = await asyncio.wait(told, timeout=KEEP_TIMEOUT)
+            if late:
+                logger.error("the end is not stored in %g s", KEEP_TIMEOUT, extra=self._about)
+
+    def _tell(self, info: pb.EgressInfo) -> Sequence[asyncio.Future[None]]:
         old, self.info = self.status, info
         new = self.status
         if new is not old:
@@ -331,4 +339,4 @@ class EgressRun:
             logger.info("%s -> %s%s", old.name, new.name, f": {reason}" if reason else "", extra=self._about)
         if new not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
             self._ending.set()
-        self._publish(info)
+        return self._publish(info)

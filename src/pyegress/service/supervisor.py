@@ -28,7 +28,7 @@ from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.egress_run import EgressRun
-from pyegress.service.egress_service import EgressStart
+from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.left_workers import LeftWorkers
 from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
@@ -37,8 +37,6 @@ from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
 
 logger = logging.getLogger(__name__)
-
-Listener = Callable[[pb.EgressInfo], None]
 
 #: Seconds for which an egress that has ended is remembered.
 REMEMBERED = 600.0
@@ -193,15 +191,16 @@ class Supervisor:
         """
         if start.egress_id in self._runs:
             return 0.0
-        if self.draining:
-            return None
         try:
             plan = self._plan(start, wall())
         except EgressError:
-            return 1.0
+            return None if self.draining else 1.0
         cost = self._cost(plan)
-        if (refusal := self._refusal(plan, cost)) is not None:
-            logger.info("no bid for egress %s: %s", start.egress_id, refusal.message)
+        refusal = self._refusal(plan, cost)
+        if self.draining or refusal is not None:
+            why = refusal.message if refusal is not None else "this node is shutting down"
+            about = {"egress_id": start.egress_id, "room": plan.room_name}
+            logger.warning("egress %s is not taken here: %s", start.egress_id, why, extra=about)
             return None
         return self.watch.after(cost)
 
@@ -317,12 +316,15 @@ class Supervisor:
         while self._tasks:
             await asyncio.wait(set(self._tasks.values()))
 
-    def _publish(self, info: pb.EgressInfo) -> None:
+    def _publish(self, info: pb.EgressInfo) -> list[asyncio.Future[None]]:
+        """Tell everybody; what is done when they would not forget it."""
+        kept = []
         for listener in list(self._listeners):
             try:
-                listener(_copy(info))
+                kept.append(listener(_copy(info)))
             except Exception:
                 logger.exception("a listener failed on egress %s", info.egress_id)
+        return [future for future in kept if future is not None]
 
     async def _tick(self) -> None:
         count = 0

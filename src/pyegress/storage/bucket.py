@@ -54,15 +54,10 @@ class Bucket:
         except _FOREIGN as error:
             raise upload_failed(self.storage, str(error)) from None
 
-    async def probe(self, name: str) -> None:
-        """Put a small object there and delete it again. Raises OutputFailed."""
-        key = object_key(self.storage, name)
+    async def delete(self, name: str) -> None:
+        """Remove an object. Raises OutputFailed."""
         try:
-            store = await self._store()
-            await obstore.put_async(store, key, b"pyegress", use_multipart=False)
-            await obstore.delete_async(store, key)
-        except EgressError:
-            raise
+            await obstore.delete_async(await self._store(), object_key(self.storage, name))
         except _FOREIGN as error:
             raise upload_failed(self.storage, str(error)) from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +203,8 @@ class RecordingResult:
             "started_at": self.started_at,
             "duration": round(self.duration, 6),
             "files": [file.as_json() for file in self.files],
+            "segments": [asdict(made) for made in self.segments],
+            "images": [asdict(made) for made in self.images],
             "error": None
             if self.error is None
             else {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
 
 from pyegress.cli.doctor.findings import Finding, failed, good, skipped
@@ -11,17 +10,16 @@ from pyegress.plan.storage import LocalStorage, Storage
 from pyegress.service.config import ServiceConfig
 
 #: Puts a small object into a storage and deletes it. Raises EgressError.
-Probe = Callable[[Storage], Awaitable[None]]
+Trial = Callable[[Storage], Awaitable[None]]
 
 
-async def put_and_delete(storage: Storage) -> None:
-    """A `Probe`."""
-    from pyegress.storage.bucket import Bucket
+async def _trial(storage: Storage) -> None:
+    from pyegress.storage.trial import put_and_delete  # its client is large
 
-    await Bucket(storage).probe(f"pyegress-doctor-{secrets.token_hex(8)}")
+    await put_and_delete(storage)
 
 
-async def check_storage(config: ServiceConfig, probe: Probe = put_and_delete) -> list[Finding]:
+async def check_storage(config: ServiceConfig, trial: Trial = _trial) -> list[Finding]:
     """The storage and its backup."""
     findings = []
     backup = config.backup or config.backup_storage
@@ -33,15 +31,15 @@ async def check_storage(config: ServiceConfig, probe: Probe = put_and_delete) ->
         except EgressError as error:
             findings.append(failed(check, error, "Files cannot be uploaded."))
             continue
-        findings.append(await _try(check, storage, probe))
+        findings.append(await _try(check, storage, trial))
     return findings
 
 
-async def _try(check: str, storage: Storage, probe: Probe) -> Finding:
+async def _try(check: str, storage: Storage, trial: Trial) -> Finding:
     if isinstance(storage, LocalStorage):
         return skipped(check, "files stay on this disk")
     try:
-        await probe(storage)
+        await trial(storage)
     except EgressError as error:
         return failed(check, error, "Finished recordings would stay on this disk until it works.")
     return good(check, f"an object was put into {storage.label} and deleted again")
