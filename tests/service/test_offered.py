@@ -16,7 +16,6 @@ S3 = pb.S3Upload(bucket="b", access_key="hidden", secret="hidden")
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
-        (room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]), "stream_outputs"),
         (track(websocket_url="wss://h/"), "websocket_url"),
     ],
 )
@@ -31,6 +30,7 @@ def test_what_is_not_offered_is_named(request_: EgressRequest, field: str) -> No
 @pytest.mark.parametrize(
     "request_",
     [
+        room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]),
         *(room(FILE), participant(FILE), composite(FILE), track("a"), v2(v2_file())),
         participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p")], image_outputs=[pb.ImageOutput()]),
         participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p", s3=S3)]),

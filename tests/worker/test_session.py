@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, Wall, monotonic
 from pyegress.codecs import Codec
@@ -136,6 +137,8 @@ class NotedRecorder:
 
     def track_spans(self) -> tuple[TrackSpan, ...]:
         return ()
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None: ...
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         self.ended.append(end)

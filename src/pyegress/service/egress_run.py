@@ -16,8 +16,9 @@ from livekit.protocol import egress as pb
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of
-from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome, StreamOutcome
+from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.stream_reports import StreamReports
 from pyegress.lifecycle.uploading import UploadProgress, UploadTried
 from pyegress.lifecycle.worker_messages import (
     Describe,
@@ -77,8 +78,7 @@ class EgressRun:
         self._numbers = count()
         self._standing: Standing | None = None
         self._media_began: Wall | None = None
-        #: Destinations of streams as they were told last.
-        self._streams: tuple[StreamOutcome, ...] = ()
+        self._streams = StreamReports()
         self._about: dict[str, object] = {"egress_id": launch.egress_id, "room": plan.room_name}
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -248,8 +248,7 @@ class EgressRun:
                 self._tell(move(self.info, EgressStatus.ACTIVE, at))
             case RecordingState.ENDING if self.status is EgressStatus.ACTIVE:
                 self._begin_to_end(standing.reason, at)
-        if standing.streams and standing.streams != self._streams and not self.status.final:
-            self._streams = standing.streams
+        if standing.streams and not self.status.final and self._streams.due(standing.streams, monotonic()):
             self._tell(report_streams(self.info, standing.streams, at))
         if standing.uploads is not None:
             self._tell_uploads(standing.uploads, at)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pyegress.errors import Code, InvalidRequest
-from pyegress.plan.recording_plan import RecordingPlan, StreamOutput, WebsocketOutput
+from pyegress.plan.recording_plan import RecordingPlan, WebsocketOutput
 
 _FILES = "Record a file on the disk of the service (file_outputs)"
 
 #: What a plan may ask for, the request's field for it, and what there is instead.
 NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] = (
-    ("Streams", "stream_outputs", lambda plan: _has(plan, StreamOutput), _FILES),
     ("WebSocket outputs", "websocket_url", lambda plan: _has(plan, WebsocketOutput), _FILES),
 )
 

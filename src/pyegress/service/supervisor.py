@@ -23,7 +23,8 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start, StreamOutput
+from pyegress.plan.stream_updates import no_streams
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
@@ -162,12 +163,8 @@ class Supervisor:
         run = self._runs.get(request.egress_id)
         if run is None or run.status not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
             raise self._cannot(request.egress_id, "updated")
-        if not run.plan.live:
-            raise InvalidRequest(
-                "UpdateStream was called on an egress without stream outputs",
-                field="stream_outputs",
-                remedy="Start the egress with stream_outputs",
-            )
+        if not any(isinstance(output, StreamOutput) for output in run.plan.outputs):
+            raise no_streams()
         await run.update_streams(request)
         return _copy(run.info)
 

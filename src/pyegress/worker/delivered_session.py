@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from livekit.protocol import egress as pb
+
 from pyegress.clock import wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
@@ -76,6 +78,9 @@ class DeliveredSession:
 
     def progress(self) -> Progress:
         return self._with_uploads(self.inner.progress())
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        self._session.update_streams(request)
 
     async def run(self) -> RecordingResult:
         beating = asyncio.create_task(self._beat(), name="progress of uploads")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from livekit.protocol import egress as pb
+
 from pyegress.lifecycle.recording import EndReason, Lifecycle
 from pyegress.worker.progress import Progress, RecordingResult
 
@@ -20,6 +22,9 @@ class EgressSession(Protocol):
 
     def progress(self) -> Progress:
         """A snapshot of now."""
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
 
     async def run(self) -> RecordingResult:
         """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from livekit.protocol import egress as pb
+
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec
 from pyegress.errors import Code, InvalidRequest
@@ -62,6 +64,9 @@ class MediaRecorder(Protocol):
 
     def room_empty(self, at: Monotonic | None) -> None:
         """Nobody who counts is in the room since `at`; None: somebody is back."""
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of a stream. Raises EgressError, also for parts of what was asked."""
 
     def tick(self, now: Monotonic) -> None:
         """Time passes."""

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from livekit.protocol import egress as pb
+
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
@@ -16,6 +18,7 @@ from pyegress.media.steps import Stage, Step
 from pyegress.media.timeline import PLAUSIBLE
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput
+from pyegress.plan.stream_updates import no_streams
 from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.copy_file import CopyFile
 from pyegress.worker.delivery import Delivery, InPlace, ObjectKind
@@ -127,6 +130,10 @@ class Recorder:
         feed = Feed(participant, track, parts, rank=len(self._feeds), now=monotonic())
         self._feeds[feed] = parts
         return feed
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Copies go to files."""
+        raise no_streams()
 
     def tick(self, now: Monotonic) -> None:
         """Let silence grow."""
