@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.selection import EveryTrack, ParticipantTracks, Selection
-from pyegress.plan.storage import Storage
+
+if TYPE_CHECKING:
+    from pyegress.plan.storage import Storage  # loads the protocol
 
 #: How long a track, participant or room may be missing before the recording gives up, seconds (Track egress).
 DEFAULT_WAIT = 30.0

@@ -80,7 +80,7 @@ class DeliveredSession:
         return self._with_uploads(self.inner.progress())
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
-        self._session.update_streams(request)
+        self.inner.update_streams(request)
 
     async def run(self) -> RecordingResult:
         beating = asyncio.create_task(self._beat(), name="progress of uploads")
