@@ -150,6 +150,7 @@ class ServiceConfig:
                     self.s3_assume_role_external_id,
                 ),
                 s3_retries=s3.retries if s3 else Retries(),
+                azure_endpoint=self.storage.azure.endpoint if self.storage.azure else "",
             ),
             limits=self.session_limits.limits,
             waits=Waits(stream=self.stream_retry),
