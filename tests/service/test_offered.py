@@ -20,7 +20,6 @@ S3 = pb.S3Upload(bucket="b", access_key="hidden", secret="hidden")
         (room(FILE, custom_base_url="https://h/"), "custom_base_url"),
         (participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p", s3=S3)]), "storage"),
         (composite(FILE, image_outputs=[pb.ImageOutput(s3=S3)]), "storage"),
-        (track(websocket_url="wss://h/"), "websocket_url"),
         (room(pb.EncodedFileOutput(filepath="a", s3=S3)), "storage"),
         (v2(v2_file(), storage=pb.StorageConfig(s3=S3)), "storage"),
     ],
@@ -38,6 +37,7 @@ def test_what_is_not_offered_is_named(request_: EgressRequest, field: str) -> No
     "request_",
     [
         room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]),
+        track(websocket_url="wss://h/"),
         *(room(FILE), participant(FILE), composite(FILE), track("a"), v2(v2_file())),
         participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p")], image_outputs=[pb.ImageOutput()]),
     ],

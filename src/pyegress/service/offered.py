@@ -10,12 +10,9 @@ from pyegress.plan.recording_plan import (
     ImageOutput,
     RecordingPlan,
     SegmentOutput,
-    WebsocketOutput,
 )
 from pyegress.plan.sources import PageSource, TemplateSource
 from pyegress.plan.storage import LocalStorage
-
-_FILES = "Record a file on the disk of the service (file_outputs)"
 
 #: What a plan may ask for, the request's field for it, and what there is instead.
 NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] = (
@@ -26,7 +23,6 @@ NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] =
         lambda plan: isinstance(plan.source, TemplateSource),
         "Leave custom_base_url and template_base out: the default layouts are drawn without a browser",
     ),
-    ("WebSocket outputs", "websocket_url", lambda plan: _has(plan, WebsocketOutput), _FILES),
     (
         "Uploads",
         "storage",
@@ -50,7 +46,3 @@ def check_offered(plan: RecordingPlan) -> None:
                 code=Code.UNIMPLEMENTED,
                 remedy=remedy,
             )
-
-
-def _has(plan: RecordingPlan, kind: type) -> bool:
-    return any(isinstance(output, kind) for output in plan.outputs)
