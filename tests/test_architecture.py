@@ -17,7 +17,7 @@ SOURCES = ROOT / "src" / "pyegress"
 TESTS = ROOT / "tests"
 
 #: Modules that every room may import, and that import each other only.
-FOUNDATION = {"clock", "codecs", "errors", "stacks"}
+FOUNDATION = {"clock", "codecs", "errors", "stacks", "process_tree"}
 #: Those of them that look at the running program.
 IMPURE_FOUNDATION = {"clock", "stacks"}
 #: Rooms without I/O and without a clock.
@@ -29,10 +29,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "layouts": set(),
     "lifecycle": {"plan"},
     "room": {"rtp"},
-    "browser": set(),
+    # What a request and a configuration say of the browser.
+    "browser": {"plan"},
     "media": PURE,
     "outputs": PURE | {"media"},
-    # What is kept of an egress on the disk is its request and its end.
+    # Storages are described by the plan; what is kept of an egress on the disk is its request and its end.
     "storage": {"plan", "lifecycle"},
     "worker": PURE | {"room", "browser", "media", "outputs", "storage"},
     # The supervisor finds in the spool what earlier ones left; workers do what is to be done with it.

@@ -1,8 +1,7 @@
 """LiveKit Egress in Python: records LiveKit rooms, participants and tracks.
 
-`record_track`, `record_participant`, `record_track_composite`, `record_tracks` and
-`record_room` are the API for programs that
-record; see `pyegress.worker.record`.
+`record_track`, `record_participant`, `record_track_composite`, `record_tracks`, `record_room` and `record_web` are the
+API for programs that record; see `pyegress.worker.record` and `pyegress.worker.record_web`.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
         record_track_composite,
         record_tracks,
     )
+    from pyegress.worker.record_web import record_web
 
 __all__ = [
     "EgressError",
@@ -35,6 +35,7 @@ __all__ = [
     "record_track",
     "record_track_composite",
     "record_tracks",
+    "record_web",
 ]
 
 _HOMES = {
@@ -44,6 +45,7 @@ _HOMES = {
     "RecordedStream": "pyegress.worker.progress",
     "RecordingResult": "pyegress.worker.progress",
     "TrackProgress": "pyegress.worker.progress",
+    "record_web": "pyegress.worker.record_web",
 }
 
 

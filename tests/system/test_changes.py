@@ -17,6 +17,7 @@ from pyegress.demo.content import tone_of
 from pyegress.demo.publishers import Content
 from pyegress.lifecycle.recording import EndReason
 from pyegress.room.events import Source
+from pyegress.worker.session import RecordingSession
 from tests.support.analysis import (
     beep_onsets,
     check_numbers,
@@ -135,7 +136,7 @@ async def test_layers_of_a_simulcast_publisher(livekit_server: LiveKitServer, tm
     ):
         for seconds, quality in ((3.0, VideoQuality.LOW), (6.0, VideoQuality.HIGH)):
             await recorded(recording, seconds)
-            assert recording._session is not None
+            assert isinstance(recording._session, RecordingSession)
             joined = recording._session._room
             assert joined is not None
             wish = UpdateTrackSettings(track_sids=[ada.sids[Source.CAMERA]], quality=quality)

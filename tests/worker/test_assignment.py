@@ -20,6 +20,7 @@ from pyegress.worker.assignment import Assignment, assign
 from pyegress.worker.delivery import InPlace
 from pyegress.worker.planned_paths import PlannedPaths
 from pyegress.worker.progress import RecordedFile, RecordingResult
+from pyegress.worker.session import RecordingSession
 from tests.plan.requests import FILE, NOW, SERVICE, planned, room, track, v2, v2_file
 from tests.worker.playing import participant, publication
 
@@ -58,6 +59,13 @@ async def test_how_a_result_is_told() -> None:
     assert outcome.streams == (stream,)
 
 
+def copied(assignment: Assignment) -> CopyPlan:
+    session = assignment.session
+    assert isinstance(session, RecordingSession)
+    assert isinstance(session.plan, CopyPlan)
+    return session.plan
+
+
 CAMERA = pb.MediaSource(video_track_id="TR_1")
 VOICE = pb.MediaSource(audio=pb.AudioConfig(routes=[pb.AudioRoute(track_id="TR_1")]))
 
@@ -72,8 +80,7 @@ VOICE = pb.MediaSource(audio=pb.AudioConfig(routes=[pb.AudioRoute(track_id="TR_1
 )
 async def test_copies(request_: EgressRequest) -> None:
     service = Service(ws_url="ws://h", api_key="k", api_secret="s", limits=SessionLimits(file=9.0, file_size=5))
-    plan = assigned(request_, service).session.plan
-    assert isinstance(plan, CopyPlan)
+    plan = copied(assigned(request_, service))
     assert plan.selection == OneTrack(track_id="TR_1")
     assert (plan.output, plan.egress_id, plan.overwrite) == ("/out/talk", "EG_1", True)
     assert (plan.duration, plan.max_file_size) == (9.0, 5)
@@ -85,8 +92,7 @@ async def test_a_layout_that_cannot_be_is_refused() -> None:
 
 
 def named(tmp_path: Path, asked: str, *codecs: Codec, part: int = 1) -> str:
-    plan = assigned(track(asked), directory=str(tmp_path)).session.plan
-    assert isinstance(plan, CopyPlan)
+    plan = copied(assigned(track(asked), directory=str(tmp_path)))
     output = next(iter(planned(track(str(tmp_path / asked))).outputs))
     assert isinstance(output, FileOutput)
     paths = PlannedPaths(plan, output, InPlace(), NOW, is_ours=lambda path: False)

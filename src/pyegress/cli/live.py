@@ -73,12 +73,17 @@ def describe(progress: Progress) -> str:
     if progress.state is RecordingState.STARTING:
         return f"waiting for {progress.waiting_for}" if progress.waiting_for else "joining the room"
     if progress.state is RecordingState.WAITING:
+        if progress.of_page:
+            console = f"; on its console: {' | '.join(progress.seen)}" if progress.seen else ""
+            return f"waiting for {progress.waiting_for}{console}"
         again = "RECONNECTING; " if progress.reconnecting else ""
         return f"{again}waiting for {progress.waiting_for}; in the room: {'; '.join(progress.seen) or 'nobody'}"
     if progress.state is RecordingState.ENDING:
         return "finishing the files"
     if progress.state.final:
         return str(progress.state.value)
+    if progress.of_page:
+        return f"● {duration(progress.elapsed)}  the page  {size(progress.bytes_written)}"
     tracks = ", ".join(map(_describe_track, progress.tracks[:_NAMED]))
     if len(progress.tracks) > _NAMED:
         silent = sum(track.silent >= NOTABLE_SILENCE for track in progress.tracks)

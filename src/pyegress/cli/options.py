@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import Field, dataclass, field, fields
 from functools import wraps
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
@@ -93,6 +93,8 @@ class Common:
         }
 
 
+#: Options of `Common` that are about a LiveKit server.
+CONNECTION = frozenset({"room", "url", "api_key", "api_secret", "token", "reconnect_window"})
 _ENCODING = "Encoding"
 _PRESETS = ", ".join(name for name in PRESET_NAMES if name != COPY and not name.startswith("PORTRAIT"))
 _PRESET_HELP = f"{_PRESETS}, or PORTRAIT_ before any of them. [default: H264_720P_30]"
@@ -184,12 +186,15 @@ T = TypeVar("T")
 
 def with_common_options(
     table: type[T] = Common,  # type: ignore[assignment]
+    *,
+    without: Collection[str] = (),
     **defaults: str,
 ) -> Callable[[Callable[Concatenate[T, P], None]], Callable[..., None]]:
     """Give a command, whose first parameter takes a `table`, an option for each of its fields but `wording`.
 
-    `defaults` are those of this command where they differ from the table's.
+    `defaults` are those of this command where they differ from the table's; it has nothing to do with fields `without`.
     """
+    options = [option for option in _options(table) if option.name not in without]
 
     def decorate(command: Callable[Concatenate[T, P], None]) -> Callable[..., None]:
         own = list(inspect.signature(command).parameters.values())[1:]
@@ -197,17 +202,17 @@ def with_common_options(
             inspect.Parameter(
                 option.name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(option.name, option.default)
             )
-            for option in _options(table)
+            for option in options
         ]
         context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
         @wraps(command)
         def run(context: typer.Context, **given: Any) -> None:
-            told = {option.name: given.pop(option.name) for option in _options(table)}
+            told = {option.name: given.pop(option.name) for option in options}
             command(table(**told, wording=_wording(context)), **given)  # type: ignore[call-arg]
 
         hints = {parameter.name: hint for parameter in own if (hint := _hints(command).get(parameter.name))}
-        annotations = hints | {option.name: _hints(table)[option.name] for option in _options(table)}
+        annotations = hints | {option.name: _hints(table)[option.name] for option in options}
         # Typer reads the signature: the command's own options first, as they say what it is about.
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [

@@ -9,15 +9,17 @@ import typer
 
 import pyegress
 from pyegress.cli import exit_codes
-from pyegress.cli.options import Common, Copyable, Encoded, seconds, with_common_options
+from pyegress.cli.options import CONNECTION, Common, Copyable, Encoded, seconds, with_common_options
 from pyegress.plan.copy_plan import DEFAULT_GRACE
 from pyegress.plan.selection import SOURCES
 
 _CODES = "\b\nExit codes:\n" + exit_codes.table()
 
+_BROWSER = "Browser"
+
 app = typer.Typer(
     no_args_is_help=True,
-    help="Record from a LiveKit room into files, without a service.",
+    help="Record from a LiveKit room, or a web page, into files, without a service.",
     epilog=_CODES,
 )
 
@@ -191,6 +193,10 @@ def room(
             "--audio-mixing", help="default, dual-channel-agent or dual-channel-alternate.", show_default=False
         ),
     ] = "",
+    custom_base_url: Annotated[
+        str,
+        typer.Option("--custom-base-url", help="A web page that draws the room, in Chromium.", show_default=False),
+    ] = "",
 ) -> None:
     """Record everybody in a room into one file: a layout of all pictures and the mix of all sound.
 
@@ -210,7 +216,63 @@ def room(
             audio_only=audio_only,
             video_only=video_only,
             audio_mixing=audio_mixing,
+            custom_base_url=custom_base_url,
             **common.arguments(),
+            **common.encoding(),
+        ),
+        common,
+    )
+
+
+@app.command(epilog=_CODES, short_help="Record any web page into one file.")
+@with_common_options(Encoded, without=CONNECTION)
+def web(
+    common: Encoded,
+    output: Output,
+    url: Annotated[str, typer.Option("--url", help="The page, http:// or https://.", show_default=False)],
+    await_start_signal: Annotated[
+        bool,
+        typer.Option("--await-start-signal", help="Begin when the page writes START_RECORDING to its console."),
+    ] = False,
+    audio_only: Annotated[bool, typer.Option("--audio-only", help="What the page plays.")] = False,
+    video_only: Annotated[bool, typer.Option("--video-only", help="What the page shows.")] = False,
+    webgl: Annotated[bool, typer.Option("--webgl", help="WebGL, drawn by the CPU.", rich_help_panel=_BROWSER)] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Check no certificates.", rich_help_panel=_BROWSER)
+    ] = False,
+    chromium: Annotated[
+        str, typer.Option("--chromium", help="Chromium or Chrome to use.", show_default=False, rich_help_panel=_BROWSER)
+    ] = "",
+    block_private_networks: Annotated[
+        bool,
+        typer.Option(
+            "--block-private-networks", help="The page reaches no private addresses.", rich_help_panel=_BROWSER
+        ),
+    ] = False,
+) -> None:
+    """Record what a web page shows and plays: in Chromium, at exactly the size of the output.
+
+    Begins when the page has loaded and drawn; ends when it writes END_RECORDING to its console, at a limit, or Ctrl-C.
+
+    \b
+    Examples:
+      pyegress record web --url https://example.com/board -o board.mp4 -d 10m
+      pyegress record web --url https://example.com/show --await-start-signal --preset H264_1080P_30 -o show
+    """
+    from pyegress.plan.browser_options import BrowserOptions
+
+    given = common.arguments()
+    _run(
+        lambda: pyegress.record_web(
+            url=url,
+            output=output,
+            await_start_signal=await_start_signal,
+            audio_only=audio_only,
+            video_only=video_only,
+            browser=BrowserOptions(
+                executable=chromium, webgl=webgl, insecure=insecure, block_private_networks=block_private_networks
+            ),
+            **{name: value for name, value in given.items() if name not in CONNECTION},
             **common.encoding(),
         ),
         common,

@@ -9,7 +9,9 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+from pyegress.browser.programs import missing_programs
 from pyegress.cli.doors import Door, doors_of
+from pyegress.errors import EgressError
 from pyegress.service.config import ServiceConfig, check_server, load_config
 from pyegress.service.health import OperationsServer
 from pyegress.service.logs import configure_logging
@@ -34,7 +36,11 @@ def run_service(path: str = "", body: str = "") -> None:
 
 async def serve(config: ServiceConfig, *, opened: asyncio.Event | None = None) -> None:
     """Serve until a signal ends it; `opened` is set when every door is open."""
-    async with Supervisor(config) as supervisor, AsyncExitStack() as stack:
+
+    def missing() -> EgressError | None:
+        return missing_programs(config.browser.executable)
+
+    async with Supervisor(config, browser_missing=missing) as supervisor, AsyncExitStack() as stack:
         signals = Signals(supervisor)
         stack.callback(signals.aclose)
         operations = OperationsServer(

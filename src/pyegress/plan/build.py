@@ -87,6 +87,7 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         waits=service.waits,
         retry_count=start.retry_count,
         overwrite=service.overwrite,
+        browser=service.browser,
     )
 
 

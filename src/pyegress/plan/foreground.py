@@ -11,6 +11,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall
 from pyegress.errors import InvalidRequest
+from pyegress.plan.browser_options import DEFAULT_BROWSER, BrowserOptions
 from pyegress.plan.build import plan_recording
 from pyegress.plan.containers import Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
@@ -38,6 +39,8 @@ _OPTIONS = {
         ),
         "output",
     ),
+    "web url": "url",
+    "template base url": "custom_base_url",
 }
 AUDIO_MIXINGS = {mixing.name.lower().replace("_", "-"): mixing for mixing in AudioMixing}
 
@@ -46,10 +49,10 @@ AUDIO_MIXINGS = {mixing.name.lower().replace("_", "-"): mixing for mixing in Aud
 class Session:
     """What all recordings in the foreground are told. Seconds and bytes; None is without limit.
 
-    `wait` is for the room and, where it ends a recording, for its source.
+    `wait` is for the room and, where it ends a recording, for its source. `connection` is None for pages.
     """
 
-    connection: Connection
+    connection: Connection | None
     outputs: tuple[OutputWord, ...]
     at: Wall
     egress_id: str
@@ -59,6 +62,7 @@ class Session:
     grace: float = DEFAULT_GRACE
     reconnect_window: float = DEFAULT_RECONNECT_WINDOW
     overwrite: bool = False
+    browser: BrowserOptions = DEFAULT_BROWSER
 
     def __post_init__(self) -> None:
         for name, value in (("duration", self.duration), ("wait", self.wait), ("max_file_size", self.max_file_size)):
@@ -83,37 +87,27 @@ def plan_room(
     audio_only: bool = False,
     video_only: bool = False,
     audio_mixing: str = "",
+    custom_base_url: str = "",
 ) -> RecordingPlan:
-    """A RoomComposite. `audio_mixing` is a name of `AudioMixing` in any case. Raises InvalidRequest."""
+    """A RoomComposite. `audio_mixing` is a name of `AudioMixing` in any case; `custom_base_url` a page that draws it.
+
+    Raises InvalidRequest.
+    """
     mixing = named("audio_mixing", audio_mixing, AUDIO_MIXINGS) or AudioMixing.DEFAULT
-    if encoding.copies:
+    _check_kinds(encoding, audio_only=audio_only, video_only=video_only)
+    if audio_only and layout and not custom_base_url:
         raise InvalidRequest(
-            "A layout and a mix have to be encoded, and the preset passthrough copies packets",
-            field="preset",
-            remedy="Choose another preset, or record participants or tracks",
+            "The option layout makes no sense: no video is recorded", field="layout", remedy="Leave it out"
         )
-    if audio_only and video_only:
+    if video_only and mixing is not AudioMixing.DEFAULT:
         raise InvalidRequest(
-            "The options audio_only and video_only exclude each other", field="audio_only", remedy="Give one of them"
+            "The option audio_mixing makes no sense: no audio is recorded", field="audio_mixing", remedy="Leave it out"
         )
-    if audio_only:
-        encoding.require_none_of("video")
-        if layout:
-            raise InvalidRequest(
-                "The option layout makes no sense: no video is recorded", field="layout", remedy="Leave it out"
-            )
-    if video_only:
-        encoding.require_none_of("audio")
-        if mixing is not AudioMixing.DEFAULT:
-            raise InvalidRequest(
-                "The option audio_mixing makes no sense: no audio is recorded",
-                field="audio_mixing",
-                remedy="Leave it out",
-            )
     request = pb.RoomCompositeEgressRequest(
-        room_name=session.connection.room,
+        room_name=_room(session),
         # Named, because a grid by name makes room for a screen share.
-        layout=layout or ("" if audio_only else "grid"),
+        layout=layout or ("" if audio_only or custom_base_url else "grid"),
+        custom_base_url=custom_base_url,
         audio_only=audio_only,
         video_only=video_only,
         audio_mixing=mixing.value,  # type: ignore[arg-type]
@@ -125,9 +119,7 @@ def plan_participant(
     session: Session, encoding: EncodingArguments, *, identity: str, screen_share: bool = False
 ) -> RecordingPlan:
     """A Participant egress. Raises InvalidRequest."""
-    request = pb.ParticipantEgressRequest(
-        room_name=session.connection.room, identity=identity, screen_share=screen_share
-    )
+    request = pb.ParticipantEgressRequest(room_name=_room(session), identity=identity, screen_share=screen_share)
     return _planned(request, session, encoding)
 
 
@@ -140,9 +132,49 @@ def plan_track_composite(
     if not video_track_id:
         encoding.require_none_of("video")
     request = pb.TrackCompositeEgressRequest(
-        room_name=session.connection.room, audio_track_id=audio_track_id, video_track_id=video_track_id
+        room_name=_room(session), audio_track_id=audio_track_id, video_track_id=video_track_id
     )
     return _planned(request, session, encoding)
+
+
+def plan_web(
+    session: Session,
+    encoding: EncodingArguments,
+    *,
+    url: str,
+    audio_only: bool = False,
+    video_only: bool = False,
+    await_start_signal: bool = False,
+) -> RecordingPlan:
+    """A Web egress. Raises InvalidRequest."""
+    _check_kinds(encoding, audio_only=audio_only, video_only=video_only)
+    request = pb.WebEgressRequest(
+        url=url, audio_only=audio_only, video_only=video_only, await_start_signal=await_start_signal
+    )
+    return _planned(request, session, encoding)
+
+
+def _check_kinds(encoding: EncodingArguments, *, audio_only: bool, video_only: bool) -> None:
+    """What is asked of the encoders makes sense for something that is drawn and mixed."""
+    if encoding.copies:
+        raise InvalidRequest(
+            "A layout and a mix have to be encoded, and the preset passthrough copies packets",
+            field="preset",
+            remedy="Choose another preset, or record participants or tracks",
+        )
+    if audio_only and video_only:
+        raise InvalidRequest(
+            "The options audio_only and video_only exclude each other", field="audio_only", remedy="Give one of them"
+        )
+    if audio_only:
+        encoding.require_none_of("video")
+    if video_only:
+        encoding.require_none_of("audio")
+
+
+def _room(session: Session) -> str:
+    assert session.connection is not None
+    return session.connection.room
 
 
 def _planned(
@@ -158,13 +190,13 @@ def _planned(
     start = Start(
         egress_id=session.egress_id,
         at=session.at,
-        token=connection.token,
+        token=connection.token if connection else "",
         encoding=encoding.wish,
     )
     service = Service(
-        ws_url=connection.url,
-        api_key=connection.api_key,
-        api_secret=connection.api_secret,
+        ws_url=connection.url if connection else "",
+        api_key=connection.api_key if connection else "",
+        api_secret=connection.api_secret if connection else "",
         any_extension=True,
         overwrite=session.overwrite,
         limits=_limits(session),
@@ -175,7 +207,9 @@ def _planned(
             grace=session.grace,
             reconnect=session.reconnect_window,
             room=session.wait,
+            start_signal=session.wait,
         ),
+        browser=session.browser,
     )
     plan = _plan(request, start, service)
     _check_used(encoding, plan)

@@ -78,7 +78,9 @@ def parse_output(text: str) -> OutputWord:
 
 
 #: Requests that have lists of outputs.
-OutputsRequest = pb.RoomCompositeEgressRequest | pb.ParticipantEgressRequest | pb.TrackCompositeEgressRequest
+OutputsRequest = (
+    pb.RoomCompositeEgressRequest | pb.ParticipantEgressRequest | pb.TrackCompositeEgressRequest | pb.WebEgressRequest
+)
 
 
 def add_output(request: OutputsRequest, word: OutputWord) -> None:

@@ -8,6 +8,7 @@ from math import gcd
 
 from pyegress.clock import Wall
 from pyegress.codecs import Kind
+from pyegress.plan.browser_options import DEFAULT_BROWSER, BrowserOptions
 from pyegress.plan.containers import IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, Container
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection
 from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoCodec, VideoEncoding
@@ -153,7 +154,8 @@ class Waits:
     """How long an egress waits, in seconds; None without limit.
 
     `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again, `stream` how
-    long a destination of a stream is; `room` is for a room that does not exist yet.
+    long a destination of a stream is; `room` is for a room that does not exist yet, `start_signal` for what a page
+    writes when it is ready.
     """
 
     tracks: float | None = DEFAULT_WAIT
@@ -161,6 +163,7 @@ class Waits:
     grace: float = DEFAULT_GRACE
     reconnect: float = DEFAULT_RECONNECT_WINDOW
     room: float | None = DEFAULT_WAIT
+    start_signal: float | None = None
     stream: float = DEFAULT_STREAM_RETRY
 
 
@@ -189,6 +192,7 @@ class Service:
     websocket: WebsocketFormat = USUAL
     #: Seconds of the parts of low latency HLS, 0 without any.
     hls_part: float = 0.0
+    browser: BrowserOptions = DEFAULT_BROWSER
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,7 @@ class RecordingPlan:
     waits: Waits = Waits()
     retry_count: int = 0
     overwrite: bool = True
+    browser: BrowserOptions = DEFAULT_BROWSER
 
     @property
     def needs_browser(self) -> bool:

@@ -89,11 +89,12 @@ class GcsStorage(Storage):
 
 @dataclass(frozen=True, slots=True)
 class AzureStorage(Storage):
-    """A container of Azure Blob Storage."""
+    """A container of Azure Blob Storage. `endpoint` "" is the public cloud's."""
 
     container_name: str
     account_name: str = field(default="", repr=False)
     account_key: str = field(default="", repr=False)
+    endpoint: str = ""
 
     @property
     def label(self) -> str:

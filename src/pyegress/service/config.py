@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.encoding_arguments import HARDWARE, QUALITIES
@@ -14,6 +15,7 @@ from pyegress.plan.encodings import EncodingWish
 from pyegress.plan.recording_plan import DEFAULT_STREAM_RETRY, Service, Waits
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
 from pyegress.plan.websocket_format import RATES, SoundEncoding
+from pyegress.service.browser_config import BrowserSection
 from pyegress.service.config_reader import (
     UNLIMITED,
     About,
@@ -98,9 +100,10 @@ class ServiceConfig:
         str, About("Who draws the default layouts: native, or chrome, which opens a page of them.")
     ] = "native"
     template_port: Annotated[int, About("That page is served here, to this machine only.")] = 7980
-    enable_chrome_sandbox: Annotated[bool, unused("no browser is used")] = False
-    chrome_flags: Annotated[AnySection, unused("no browser is used")] = field(default_factory=dict)
-    insecure: Annotated[bool, unused("no browser is used")] = False
+    browser: Annotated[BrowserSection, About("How web pages are opened.")] = field(default_factory=BrowserSection)
+    chrome_flags: Annotated[AnySection, About("Switches of Chromium, with their values.")] = field(default_factory=dict)
+    insecure: Annotated[bool, About("Chromium checks no certificates, and lets pages load anything.")] = False
+    enable_chrome_sandbox: Annotated[bool, unused("browser.sandbox: it is used where the system allows it")] = False
     max_upload_queue: Annotated[int, unused("the spool on disk is the queue")] = 60
     io_workers: Annotated[int, unused("every egress has a queue of its own")] = 5
     pulse_sink_reap_grace_sec: Annotated[int, unused("no sound server is shared")] = 30
@@ -153,6 +156,20 @@ class ServiceConfig:
                 hardware=HARDWARE[self.hardware],
                 threads=self.video_encoder_threads or None,
             ),
+            browser=self.browser.options(
+                flags=self.chrome_flags, insecure=self.insecure, redis=self.redis, trusted=self._trusted
+            ),
+        )
+
+    @property
+    def _trusted(self) -> tuple[str, ...]:
+        """Where pages may go although it may be a private address: the server that we record, and our templates."""
+        places = (urlsplit(url) for url in (self.ws_url, self._template_base) if url)
+        return tuple(
+            f"[{place.hostname}]:{port}" if ":" in place.hostname else f"{place.hostname}:{port}"
+            for place in places
+            if place.hostname
+            for port in (place.port or (443 if place.scheme in ("wss", "https") else 80),)
         )
 
     @property
@@ -276,6 +293,7 @@ def _contradictions(config: ServiceConfig) -> Iterator[InvalidRequest]:
         yield bad_config("template_engine", "draws nothing", "Use native or chrome")
     if config.serves_templates and not config.template_port:
         yield bad_config("template_port", "is none, but template_engine is chrome", "Give it a port, 7980 is usual")
+    yield from config.browser.contradictions()
     cost = config.cpu_cost
     if not 0 < cost.max_cpu_utilization <= 1:
         yield bad_config("cpu_cost.max_cpu_utilization", "must be above 0 and at most 1", "0.8 is usual")

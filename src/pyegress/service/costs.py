@@ -58,7 +58,8 @@ def cost_of(plan: RecordingPlan, configured: CostSection, cores: float) -> float
     given: float | None = getattr(configured, key)
     if given is not None:
         return given
-    cost = MEASURED[key]
+    # A room that a page draws costs what pages do.
+    cost = MEASURED["web_cpu_cost" if plan.needs_browser and plan.with_video else key]
     if plan.video is not None:
         cost *= max(0.25, plan.video.width * plan.video.height * plan.video.framerate / _PIXELS)
     elif not plan.passthrough:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pyegress.process_tree import descendants
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -12,19 +14,36 @@ GIGABYTE = 1e9
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """CPU time of a process so far; None when it is gone."""
+    """CPU time of a process so far, with that of children that have ended; None when it is gone."""
     stat = _text(Path(f"/proc/{pid}/stat"))
     if stat is None:
         return None
     # The name, in parentheses, may hold spaces.
     fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return sum(map(int, fields[11:15])) / _TICKS
 
 
 def resident_bytes(pid: int) -> int:
     """Resident memory, 0 when the process is gone."""
     statm = _text(Path(f"/proc/{pid}/statm"))
     return int(statm.split()[1]) * _PAGE if statm else 0
+
+
+def family_use(pid: int) -> tuple[float, int] | None:
+    """CPU seconds and bytes of a process and all below it (a browser, for instance); None when it is gone.
+
+    What a family shares counts once: memory is what the process has and what its descendants have for themselves.
+    """
+    used = cpu_seconds(pid)
+    if used is None:
+        return None
+    size = resident_bytes(pid)
+    for child in descendants(pid)[1:]:
+        used += cpu_seconds(child) or 0.0
+        if statm := _text(Path(f"/proc/{child}/statm")):
+            _, resident, shared, *_ = map(int, statm.split())
+            size += (resident - shared) * _PAGE
+    return used, size
 
 
 def busy_seconds() -> tuple[float, float]:

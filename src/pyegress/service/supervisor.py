@@ -8,6 +8,7 @@ import secrets
 import string
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,21 +23,20 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Start, StreamOutput
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start, StreamOutput
 from pyegress.plan.stream_updates import no_streams
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.egress_run import EgressRun
-from pyegress.service.egress_service import EgressStart
+from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.left_workers import LeftWorkers
-from pyegress.service.offered import check_offered
+from pyegress.service.own_ports import listening_ports
+from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
 
 logger = logging.getLogger(__name__)
-
-Listener = Callable[[pb.EgressInfo], None]
 
 #: Seconds for which an egress that has ended is remembered.
 REMEMBERED = 600.0
@@ -58,12 +58,21 @@ def new_node_id() -> str:
 class Supervisor:
     """An `EgressService`. Used as `async with`: leaving it ends what runs, in order."""
 
-    def __init__(self, config: ServiceConfig, *, node_id: str = "") -> None:
+    def __init__(
+        self,
+        config: ServiceConfig,
+        *,
+        node_id: str = "",
+        browser_missing: Callable[[], EgressError | None] = lambda: None,
+    ) -> None:
+        """`browser_missing` says why pages cannot be recorded here."""
         self.config = config
+        self._browser_missing = browser_missing
         self.node_id = node_id or new_node_id()
         self.draining = False
         #: How egresses ended: (type, result) -> count, for metrics.
         self.results: Counter[tuple[str, str]] = Counter()
+        self.uploads = UploadFigures()
         self._service = config.service
         self._runs: dict[str, EgressRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -119,7 +128,7 @@ class Supervisor:
             request=start.request.SerializeToString(),
             info=info.SerializeToString(),
             at=at,
-            service=self._service,
+            service=self._protected(plan),
             directory=self.config.local_directory,
             result_path=self._left.path_of(start.egress_id),
             room_id=start.room_id,
@@ -128,7 +137,7 @@ class Supervisor:
             retry_count=start.retry_count,
             log_level=self.config.log_level,
         )
-        run = EgressRun(plan, launch, info, publish=self._publish)
+        run = EgressRun(plan, launch, info, publish=self._publish, on_upload=self.uploads.add)
         self._runs[start.egress_id] = run
         self.watch.loads[start.egress_id] = Load(cost, monotonic())
         self._publish(info)
@@ -178,15 +187,16 @@ class Supervisor:
         """
         if start.egress_id in self._runs:
             return 0.0
-        if self.draining:
-            return None
         try:
             plan = self._plan(start, wall())
         except EgressError:
-            return 1.0
+            return None if self.draining else 1.0
         cost = self._cost(plan)
-        if (refusal := self._refusal(plan, cost)) is not None:
-            logger.info("no bid for egress %s: %s", start.egress_id, refusal.message)
+        refusal = self._refusal(plan, cost)
+        if self.draining or refusal is not None:
+            why = refusal.message if refusal is not None else "this node is shutting down"
+            about = {"egress_id": start.egress_id, "room": plan.room_name}
+            logger.warning("egress %s is not taken here: %s", start.egress_id, why, extra=about)
             return None
         return self.watch.after(cost)
 
@@ -243,9 +253,16 @@ class Supervisor:
             ws_url=start.ws_url,
             retry_count=start.retry_count,
         )
-        plan = plan_recording(start.request, beside, self._service)
-        check_offered(plan)
-        return plan
+        return plan_recording(start.request, beside, self._service)
+
+    def _protected(self, plan: RecordingPlan) -> Service:
+        """What the worker is told; a page must not reach what belongs to us."""
+        if not plan.needs_browser:
+            return self._service
+        kept = {self.config.template_port} if self.config.serves_templates else set()
+        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
+        browser = self._service.browser
+        return replace(self._service, browser=replace(browser, own=(*browser.own, *ours)))
 
     def _check_free(self, plan: RecordingPlan) -> None:
         """Two recordings into one file would leave none."""
@@ -263,6 +280,8 @@ class Supervisor:
         return cost_of(plan, self.config.cpu_cost, self.watch.machine.cores)
 
     def _refusal(self, plan: RecordingPlan, cost: float) -> EgressError | None:
+        if plan.needs_browser and (missing := self._browser_missing()) is not None:
+            return missing
         return self.watch.refusal(cost, memory_of(plan, self.config.cpu_cost))
 
     def _cannot(self, egress_id: str, what: str) -> EgressError:
@@ -291,12 +310,15 @@ class Supervisor:
         while self._tasks:
             await asyncio.wait(set(self._tasks.values()))
 
-    def _publish(self, info: pb.EgressInfo) -> None:
+    def _publish(self, info: pb.EgressInfo) -> list[asyncio.Future[None]]:
+        """Tell everybody; what is done when they would not forget it."""
+        kept = []
         for listener in list(self._listeners):
             try:
-                listener(_copy(info))
+                kept.append(listener(_copy(info)))
             except Exception:
                 logger.exception("a listener failed on egress %s", info.egress_id)
+        return [future for future in kept if future is not None]
 
     async def _tick(self) -> None:
         count = 0

@@ -47,19 +47,20 @@ class Watch:
         return self._admission.after(cost, self.machine, monotonic())
 
     def sample(self, pids: Mapping[str, int]) -> None:
-        """Look at the workers, by egress id."""
+        """Look at the workers and what they started, by egress id."""
         now = monotonic()
         self.resident = 0
         seen = {}
         for egress_id, pid in pids.items():
-            load, used = self.loads.get(egress_id), processes.cpu_seconds(pid)
-            if load is None or used is None:
+            load, family = self.loads.get(egress_id), processes.family_use(pid)
+            if load is None or family is None:
                 continue
+            used, resident = family
             before = self._cpu.get(egress_id)
             if before is not None and before[0] == pid and now > before[1]:
-                load.cores = (used - before[2]) / (now - before[1])
+                # A descendant that ended and was nobody's to collect takes its time with it.
+                load.cores = max(0.0, used - before[2]) / (now - before[1])
             seen[egress_id] = pid, now, used
-            resident = processes.resident_bytes(pid)
             load.memory = resident / GIGABYTE
             self.resident += resident
         self._cpu = seen

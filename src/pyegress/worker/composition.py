@@ -12,15 +12,15 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.codecs import Codec, Kind
-from pyegress.errors import Code, EgressError, Fault, OutputFailed
+from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
 from pyegress.media.steps import Step
 from pyegress.media.taps import PictureTap
 from pyegress.media.video_encoder import check_hardware
-from pyegress.outputs.encoded_streams import audio_stream, video_stream
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.recording_plan import RecordingPlan
@@ -35,10 +35,19 @@ from pyegress.plan.sources import (
     TemplateSource,
     channel_by_mixing,
 )
-from pyegress.room.events import Participant, RoomEvent, SenderReportSeen, TrackMuted, TrackPublication, TrackUnmuted
+from pyegress.room.events import (
+    Participant,
+    ParticipantJoined,
+    RoomEvent,
+    SenderReportSeen,
+    TrackMuted,
+    TrackPublication,
+    TrackPublished,
+    TrackUnmuted,
+)
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery, InPlace
-from pyegress.worker.encoded_outputs import EncodedOutputs
+from pyegress.worker.encoded_outputs import EncodedOutputs, not_recording_yet
 from pyegress.worker.feed import Feed
 from pyegress.worker.media_recorder import recordable
 from pyegress.worker.output_sink import Source
@@ -46,6 +55,7 @@ from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import Recorded, RecordedFile, RecordedStream
 from pyegress.worker.stage import RoomStage, SingleStage, Stage
 from pyegress.worker.stop import Stop
+from pyegress.worker.stream_specs import spec_of, too_slow
 
 logger = logging.getLogger(__name__)
 
@@ -163,8 +173,6 @@ class Composition:
         feed = Feed(participant, track, self, rank=len(self._feeds), now=monotonic())
         self._feeds.append(feed)
         self._tracks[feed] = participant
-        if self._plan.raw_sound and feed.kind is Kind.VIDEO and isinstance(self._plan.source, OneTrack):
-            raise websocket_takes_no_video(track.mime)
         if feed.kind is Kind.AUDIO:
             self._channels[feed.track_id] = self._channel(participant, feed)
             if track.muted:
@@ -175,6 +183,13 @@ class Composition:
 
     def on_event(self, event: RoomEvent) -> None:
         """Anything that happens in the room."""
+        match event:
+            case ParticipantJoined(participant=participant):
+                self._check_sound(*participant.tracks.values())
+            case TrackPublished(track=track):
+                self._check_sound(track)
+            case _:
+                pass
         if isinstance(event, TrackMuted):
             self._post(Blank(event.track.sid, event.at))
         if isinstance(event, TrackMuted | TrackUnmuted) and event.track.sid in self._channels:
@@ -193,13 +208,15 @@ class Composition:
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
         if self._outputs is None:
-            raise EgressError(
-                "The egress has not joined its room yet", code=Code.UNAVAILABLE, retryable=True, remedy="Try again soon"
-            )
+            raise not_recording_yet()
         self._outputs.update_streams(request)
 
     def tick(self, now: Monotonic) -> None:
         """Time passes; the media thread sees to that itself."""
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        """Every publication that was recorded, in the order in which they came."""
+        return tuple(filter(None, (feed.track_span(self._utc_offset) for feed in self._feeds)))
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         """Render what is held, up to `end` or to the end of the media, and finish every output."""
@@ -214,12 +231,8 @@ class Composition:
         except Exception as error:
             # Said by on_failed already; what was encoded is kept.
             logger.debug("finishing after an error: %r", error)
-        if engine.stats.dropped:
-            drawn = engine.stats.dropped + engine.stats.pictures
-            self.warn(
-                f"The machine could not keep up: {engine.stats.dropped} of {drawn} pictures were left out "
-                "(fewer pixels, fewer frames per second or quality=economy cost less)"
-            )
+        if text := too_slow(engine.stats):
+            self.warn(text)
         return await outputs.finish()
 
     # -- TrackTarget ------------------------------------------------------------------------------------------------
@@ -257,6 +270,14 @@ class Composition:
         if self._outputs is not None:
             self._outputs.muted(muted, seconds, track_id if len(self._channels) > 1 else "")
 
+    def _check_sound(self, *tracks: TrackPublication) -> None:
+        """A WebSocket for a track that turns out to be a picture: only the room tells."""
+        source = self._plan.source
+        if self._plan.raw_sound and isinstance(source, OneTrack):
+            for track in tracks:
+                if track.sid == source.track_id and track.kind is Kind.VIDEO:
+                    self._on_over(websocket_takes_no_video(track.mime))
+
     def _sound_codec(self) -> Codec | None:
         codecs = {feed.codec for feed in self._feeds if feed.kind is Kind.AUDIO}
         return codecs.pop() if len(codecs) == 1 else None
@@ -266,13 +287,7 @@ class Composition:
             self._engine.request_keyframe()
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
-        """The stream that an encoder's first packet begins."""
-        if first.codec.kind is Kind.VIDEO:
-            assert self._plan.video is not None
-            return video_stream(self._plan.video, first)
-        encoder = self._engine.audio_encoder if self._engine is not None else None
-        assert encoder is not None
-        return audio_stream(encoder)
+        return spec_of(first, self._plan.video, self._engine)
 
     def _describe(self, result: FileResult, dropped: int) -> RecordedFile:
         streams = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 from livekit.protocol import egress as pb
 
 from pyegress.codecs import Kind
-from pyegress.errors import EgressError
+from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.lifecycle.recording import EndReason
 from pyegress.media.steps import Stage, Step
@@ -199,3 +199,10 @@ class EncodedOutputs:
             index not in self._failed and not (isinstance(sink, StreamSink | WebsocketSink) and sink.idle)
             for index, sink in enumerate(self._sinks)
         )
+
+
+def not_recording_yet() -> EgressError:
+    """Somebody asks something of outputs that are not there yet."""
+    return EgressError(
+        "The egress does not record yet", code=Code.UNAVAILABLE, retryable=True, remedy="Try again in a second"
+    )

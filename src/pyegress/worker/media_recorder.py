@@ -11,6 +11,7 @@ from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec
 from pyegress.errors import Code, InvalidRequest
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.steps import Step
 from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.feed import Feed
@@ -73,6 +74,9 @@ class MediaRecorder(Protocol):
     @property
     def streams(self) -> tuple[StreamOutcome, ...]:
         """Every destination of a stream that there was, as it is now."""
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        """Every publication that was recorded, in the order in which they came."""
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         """Finish every output at `end`; None: where the media ended."""

@@ -109,7 +109,7 @@ class WorkerProcess:
 
     async def _record(self, launch: Launch) -> Outcome:
         try:
-            self._assignment = assign(launch, on_progress=self._on_progress)
+            self._assignment = assign(launch, on_progress=self._on_progress, on_tried=self.say)
             if self._stop is not None:
                 self._assignment.session.stop(self._stop)
             return self._assignment.outcome(await self._assignment.session.run())
@@ -135,6 +135,7 @@ class WorkerProcess:
             progress.end_reason,
             progress.paths,
             progress.streams,
+            progress.uploads.failing if progress.uploads is not None else "",
         )
         now = monotonic()
         if news == self._told and now - self._told_at < INTERVAL:
@@ -150,6 +151,7 @@ class WorkerProcess:
                 reason=progress.end_reason,
                 paths=tuple(os.path.abspath(path) for path in progress.paths),
                 streams=progress.streams,
+                uploads=progress.uploads,
             )
         )
 

@@ -23,21 +23,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from pyegress.clock import wall
-from pyegress.errors import EgressError, InvalidRequest
+from pyegress.errors import InvalidRequest
 from pyegress.layouts.layout import Layout
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.worker.progress import Progress, RecordingResult
-from pyegress.worker.stop import Stop
 
 if TYPE_CHECKING:
     from pyegress.plan.foreground import Session
     from pyegress.plan.recording_plan import RecordingPlan
-    from pyegress.worker.media_recorder import MediaRecorder
+    from pyegress.worker.egress_session import EgressSession
     from pyegress.worker.output_arguments import OutputPath, OutputPaths
-    from pyegress.worker.session import RecordingSession
 
 
 class EncodingOptions(TypedDict, total=False):
@@ -61,17 +59,13 @@ class Recording:
 
     def __init__(self, plan: CopyPlan | RecordingPlan) -> None:
         self.plan = plan
-        self._session: RecordingSession | None = None
+        self._session: EgressSession | None = None
         self._stopped = False
         self._task: asyncio.Task[RecordingResult] | None = None
         self._watchers: set[asyncio.Queue[Progress | None]] = set()
 
     async def __aenter__(self) -> Self:
-        # Not before it is needed: what records is much to load, and a mistake in the arguments is answered without.
-        from pyegress.worker.session import RecordingSession
-
-        make = None if isinstance(self.plan, CopyPlan) else _composition(self.plan)
-        self._session = RecordingSession(self.plan, make_recorder=make, on_progress=self._publish)
+        self._session = _session_of(self.plan, self._publish)
         if self._stopped:
             self._session.stop(EndReason.STOPPED)
         self._task = asyncio.create_task(self._run(self._session), name="recording")
@@ -123,7 +117,7 @@ class Recording:
         finally:
             self._watchers.discard(queue)
 
-    async def _run(self, session: RecordingSession) -> RecordingResult:
+    async def _run(self, session: EgressSession) -> RecordingResult:
         try:
             return await session.run()
         finally:
@@ -199,7 +193,9 @@ def record_participant(
     if not (copy or asked.copies):
         from pyegress.plan.foreground import plan_participant
 
-        session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size, grace)
+        session = foreground_session(
+            connection, output, duration, wait, reconnect_window, overwrite, max_file_size, grace
+        )
         return Recording(plan_participant(session, asked, identity=identity, screen_share=screen_share))
     _check_copies(asked, max_file_size)
     return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite, grace))
@@ -233,7 +229,7 @@ def record_track_composite(
     if not (copy or asked.copies):
         from pyegress.plan.foreground import plan_track_composite
 
-        session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
+        session = foreground_session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
         plan = plan_track_composite(session, asked, audio_track_id=audio_track_id, video_track_id=video_track_id)
         return Recording(plan)
     _check_copies(asked, max_file_size)
@@ -270,6 +266,7 @@ def record_room(
     audio_only: bool = False,
     video_only: bool = False,
     audio_mixing: str = "",
+    custom_base_url: str = "",
     url: str = "",
     api_key: str = "",
     api_secret: str = "",
@@ -286,22 +283,30 @@ def record_room(
     `layout` is grid, speaker or single-speaker, each with -light too and with options (`grid?names=1&gap=8`); the
     extension of `output` decides the container, .mp4 without one (`audio_only`: .ogg). Ends when the room ends, at a
     limit (`max_file_size` in bytes), or at `stop`. `wait` is for the room alone. Else as `record_track`.
+    With `custom_base_url` a web page draws the room, in Chromium: `layout` is whatever it knows, and `wait` is for the
+    START_RECORDING that it writes to its console.
     """
-    Layout.parse(layout)
+    if not custom_base_url:
+        Layout.parse(layout)
     connection = _connection(room, url, api_key, api_secret, token)
     asked = EncodingArguments(**encoding)
     from pyegress.plan.foreground import plan_room
 
-    session = _session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
+    session = foreground_session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
     kinds: dict[str, Any] = {"audio_only": audio_only, "video_only": video_only}
+    kinds["custom_base_url"] = custom_base_url
     return Recording(plan_room(session, asked, layout=layout, audio_mixing=audio_mixing, **kinds))
 
 
-def _composition(plan: RecordingPlan) -> Callable[[Callable[[Stop | EgressError], None]], MediaRecorder]:
-    """Whatever encodes, loaded when a recording starts."""
-    from pyegress.worker.composition import Composition  # loads PyAV
+def _session_of(plan: CopyPlan | RecordingPlan, on_progress: Callable[[Progress], None]) -> EgressSession:
+    """What records a plan, loaded when it starts: it is much, and a mistake in the arguments is answered without."""
+    if isinstance(plan, CopyPlan):
+        from pyegress.worker.session import RecordingSession
 
-    return lambda on_over: Composition(plan, on_over=on_over)
+        return RecordingSession(plan, on_progress=on_progress)
+    from pyegress.worker.encoding_session import encoding_session
+
+    return encoding_session(plan, on_progress=on_progress)
 
 
 def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
@@ -314,8 +319,8 @@ def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
         )
 
 
-def _session(
-    connection: Connection,
+def foreground_session(
+    connection: Connection | None,
     output: OutputPaths,
     duration: float | None,
     wait: float | None,
@@ -324,6 +329,7 @@ def _session(
     max_file_size: int | None,
     grace: float = DEFAULT_GRACE,
 ) -> Session:
+    """What every recording in the foreground is told."""
     from pyegress.plan.foreground import Session
     from pyegress.room.options import new_egress_id
     from pyegress.worker.output_arguments import output_words

@@ -13,6 +13,7 @@ from livekit.protocol import egress as pb
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.steps import Stage, Step
 from pyegress.media.timeline import PLAUSIBLE
 from pyegress.plan.copy_plan import CopyPlan
@@ -149,6 +150,10 @@ class Recorder:
 
     def room_empty(self, at: Monotonic | None) -> None:
         """Copies of nothing need no end."""
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        """Every publication that was recorded, in the order in which they came."""
+        return tuple(filter(None, (feed.track_span(self._utc_offset) for feed in self._feeds)))
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         """Finish every file. `end`: until when sound is filled with silence; None for where the media ended."""

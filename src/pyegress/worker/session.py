@@ -374,6 +374,7 @@ class RecordingSession:
             error=error,
             details=stop.details,
             warnings=tuple(self._recorder.warnings),
+            tracks=self._recorder.track_spans(),
         )
         self._move(result.state, stop.details or result.reason.value)
         self._report()

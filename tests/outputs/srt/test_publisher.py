@@ -77,9 +77,10 @@ async def test_what_arrives_is_what_was_encoded(tmp_path: Path) -> None:
         assert (pictures.codec_context.name, pictures.width, pictures.height) == ("h264", 160, 96)
         assert (sound.codec_context.name, sound.rate) == ("aac", 48_000)
         assert sum(1 for _ in container.decode(video=0)) >= 48
-    shown = [packet.pts for packet in read_packets(path, "video") if packet.pts is not None]
-    heard = [packet.pts for packet in read_packets(path, "audio") if packet.pts is not None]
-    assert [b - a for a, b in pairwise(shown)] == pytest.approx([0.04] * (len(shown) - 1), abs=0.001)
+    shown, heard = ([packet.pts or 0.0 for packet in read_packets(path, kind)] for kind in ("video", "audio"))
+    assert [later - earlier for earlier, later in pairwise(shown)] == pytest.approx(
+        [0.04] * (len(shown) - 1), abs=0.001
+    )
     assert len(heard) >= 85
     assert abs(shown[0] - heard[0]) < 0.05
 

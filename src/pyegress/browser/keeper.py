@@ -1,0 +1,156 @@
+"""Run by its path: the process that owns everything which one recording starts, and the folder that it lives in.
+
+It starts what it is told over its socket, and says what ends. When the socket closes, for whatever reason, it ends all
+descendants, removes the folder and ends. So nothing outlives the worker, not even one that was killed. It is the
+subreaper of its descendants: what changes its session or loses its parent stays within reach. Imports nothing of
+pyegress and no site packages: it is ready within milliseconds.
+
+Messages are JSON in packets. In: `start` (name), `argv`, `env`, `fds` (the numbers that the descriptors sent along
+get), `remove` (paths that its end has to remove). Out: `started`, `failed` or `ended` with the name, and `status`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from typing import Any
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+#: Seconds for Xvfb and PulseAudio to remove their sockets.
+_GRACE = 1.0
+_MESSAGE = 256 * 1024
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+class Keeper:
+    def __init__(self, control: socket.socket, folder: str) -> None:
+        self._control = control
+        self._folder = folder
+        self._children: dict[int, str] = {}
+        self._remove: list[str] = []
+
+    def run(self, wakeup: int) -> None:
+        try:
+            while True:
+                readable, _, _ = select.select([self._control.fileno(), wakeup], [], [])
+                if wakeup in readable:
+                    os.read(wakeup, 64)
+                self._reap()
+                if self._control.fileno() in readable and not self._receive():
+                    return
+        finally:
+            self._end()
+
+    def _receive(self) -> bool:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE, 8)
+        except OSError:
+            return False
+        if not data:
+            return False
+        message = json.loads(data)
+        self._remove += message.get("remove", [])
+        if "start" in message:
+            self._start(message, descriptors)
+        return True
+
+    def _start(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        # Out of the way of the numbers that they are to get.
+        high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 64) for descriptor in descriptors]
+        for descriptor in descriptors:
+            os.close(descriptor)
+        places = message["fds"]
+
+        def prepare() -> None:
+            _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            for source, target in zip(high, places, strict=True):
+                os.dup2(source, target)
+
+        name = message["start"]
+        try:
+            child = subprocess.Popen(
+                message["argv"],
+                env=message["env"],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL if 0 not in places else None,
+                pass_fds=[place for place in places if place > 2],
+                preexec_fn=prepare,
+            )
+        except OSError as error:
+            self._say({"failed": name, "error": error.strerror or str(error)})
+        else:
+            self._children[child.pid] = name
+            self._say({"started": name, "pid": child.pid})
+        finally:
+            for descriptor in high:
+                os.close(descriptor)
+
+    def _reap(self) -> None:
+        """Collect whoever has ended; also orphans that became ours."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if (name := self._children.pop(pid, None)) is not None:
+                self._say({"ended": name, "status": os.waitstatus_to_exitcode(status)})
+
+    def _say(self, message: dict[str, Any]) -> None:
+        with suppress(OSError):
+            self._control.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+
+    def _end(self) -> None:
+        for pid, name in list(self._children.items()):
+            _kill(pid, signal.SIGKILL if name == "chromium" else signal.SIGTERM)
+        tick = 0.02
+        for _ in range(round(_GRACE / tick)):
+            self._reap()
+            if not self._children:
+                break
+            select.select([], [], [], tick)
+        while children := _children():
+            for pid in children:
+                _kill(pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(-1, 0)
+        for path in self._remove:
+            with suppress(OSError):
+                os.unlink(path)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _children() -> list[int]:
+    with open("/proc/thread-self/children") as listed:
+        return [int(pid) for pid in listed.read().split()]
+
+
+def _kill(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    wakeup, written = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(written)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    Keeper(control, sys.argv[2]).run(wakeup)
+
+
+if __name__ == "__main__":
+    main()
