@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from livekit.protocol import egress as pb
 
+import pyegress
 from pyegress.demo.content import tone_of
 from pyegress.lifecycle.egress import EgressStatus, status_of
+from pyegress.lifecycle.outcome import StreamStatus
 from pyegress.room.events import Source
 from pyegress.service.egress_service import EgressStart
 from tests.support.livekit_server import LiveKitServer
 from tests.support.sound_receiver import SoundReceiver
 from tests.support.waiting import eventually
-from tests.system.scenes import clip, prepare, publishing
+from tests.system.scenes import access, clip, prepare, publishing, recorded
 from tests.system.test_supervisor import node
 
 pytestmark = pytest.mark.system
@@ -80,6 +82,24 @@ async def test_a_track_from_its_first_sound_to_its_end(livekit_server: LiveKitSe
         assert all(np.abs(np.frombuffer(frame, "<i2")).max() < 30 for _, frame in silent if isinstance(frame, bytes))
     # Opus leaves silence out.
     assert 60 < len(packets.binary) < 400
+
+
+async def test_a_microphone_by_name_in_the_foreground(livekit_server: LiveKitServer) -> None:
+    room = "heard-by-name"
+    async with SoundReceiver() as receiver, publishing(livekit_server, room, video=False):
+        recording = pyegress.record_track(
+            room=room, identity="ada", source="microphone", output=receiver.url, **access(livekit_server)
+        )
+        async with recording:
+            await recorded(recording, 1.0)
+            recording.stop()
+            result = await recording.wait()
+        result.check()
+        (sent,) = result.streams
+        assert sent.status is StreamStatus.FINISHED
+        (got,) = receiver.connections
+        await eventually(lambda: got.over, "closed")
+        assert len(got.binary) > 50
 
 
 async def test_whoever_cannot_be_reached(livekit_server: LiveKitServer, tmp_path: Path) -> None:

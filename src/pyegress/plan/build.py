@@ -50,6 +50,7 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         check_wish(wish)
     naming = _naming(form, start)
     asks_copies = form.preset is not None and form.passthrough
+    form.outputs.websocket_streams |= service.websocket_streams
     outputs = read_outputs(form.outputs, naming, service.storage, video=form.video or (form.v2 and asks_copies))
     if asks_copies:
         check_passthrough(request, form, outputs)

@@ -190,6 +190,8 @@ class Service:
     any_extension: bool = False
     overwrite: bool = True
     websocket: WebsocketFormat = USUAL
+    #: Requests of any form may send sound to WebSockets, not only those of one track and those of version 2.
+    websocket_streams: bool = False
     #: Seconds of the parts of low latency HLS, 0 without any.
     hls_part: float = 0.0
     browser: BrowserOptions = DEFAULT_BROWSER
