@@ -32,7 +32,6 @@ from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart, Listener
-from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
 from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.upload_figures import UploadFigures
@@ -269,9 +268,7 @@ class Supervisor:
             ws_url=start.ws_url,
             retry_count=start.retry_count,
         )
-        plan = plan_recording(start.request, beside, self._service)
-        check_offered(plan)
-        return plan
+        return plan_recording(start.request, beside, self._service)
 
     def _protected(self, plan: RecordingPlan) -> Service:
         """What the worker is told; a page must not reach what belongs to us."""
