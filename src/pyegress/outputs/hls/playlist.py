@@ -59,9 +59,7 @@ class PlaylistSettings:
 
 def relative_uri(name: str, playlist: str) -> str:
     """The URI of the object `name` in the playlist of the name `playlist`."""
-    uri = quote(posixpath.relpath(name, posixpath.dirname(playlist) or "."))
-    # What looks like a scheme would be one.
-    return "./" + uri if ":" in uri.partition("/")[0] else uri
+    return quote(posixpath.relpath(name, posixpath.dirname(playlist) or "."))
 
 
 @dataclass(slots=True)
