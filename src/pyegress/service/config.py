@@ -97,6 +97,9 @@ class ServiceConfig:
         Seconds, About("A destination of a stream that was lost is tried again for so long; 0s: never.")
     ] = _STREAM_RETRY
     websocket: Annotated[WebsocketSection, About("Sound over WebSockets.")] = field(default_factory=WebsocketSection)
+    hls_part: Annotated[
+        Seconds, About("Parts of low latency HLS, in fMP4 segments on this disk; 0s: whole segments only.", "500ms")
+    ] = UNLIMITED
     drain_timeout: Annotated[Seconds, About("How long a drain may take; 0s is without limit.")] = UNLIMITED
     io_create_timeout: Annotated[Seconds, About("For livekit-server to store a new egress.")] = _IO_CREATE
     io_update_timeout: Annotated[Seconds, About("For livekit-server to store a change.")] = _IO_UPDATE
@@ -158,6 +161,7 @@ class ServiceConfig:
             limits=self.session_limits.limits,
             waits=Waits(stream=self.stream_retry),
             websocket=self.websocket.format,
+            hls_part=self.hls_part,
             encoding=EncodingWish(
                 quality=QUALITIES[self.quality],
                 hardware=HARDWARE[self.hardware],
