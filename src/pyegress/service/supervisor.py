@@ -274,9 +274,10 @@ class Supervisor:
         """What the worker is told; a page must not reach what belongs to us."""
         if not plan.needs_browser:
             return self._service
-        kept = {self.config.template_port} if self.config.serves_templates else set()
-        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
         browser = self._service.browser
+        # The page of the default layouts is served by this process too.
+        kept = {int(place.rpartition(":")[2]) for place in browser.trusted}
+        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
         return replace(self._service, browser=replace(browser, own=(*browser.own, *ours)))
 
     def _check_free(self, plan: RecordingPlan) -> None:
