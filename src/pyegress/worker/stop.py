@@ -8,8 +8,9 @@ from pyegress.clock import Monotonic
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.worker.ending import EndPolicy
+from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.presence import Presence
-from pyegress.worker.progress import Recorded
+from pyegress.worker.progress import Recorded, RecordingResult
 from pyegress.worker.terms import Terms
 
 
@@ -45,3 +46,24 @@ def final_state(error: EgressError | None, recorded: Recorded) -> RecordingState
     if error is not None:
         return RecordingState.FAILED
     return RecordingState.COMPLETE if recorded.made else RecordingState.ABORTED
+
+
+def result_of(
+    stop: Stop, recorded: Recorded, error: EgressError | None, recorder: MediaRecorder, room_name: str, room_sid: str
+) -> RecordingResult:
+    """What came of a recording."""
+    return RecordingResult(
+        state=final_state(error, recorded),
+        reason=EndReason.FAILURE if error is not None else stop.reason,
+        files=recorded.files,
+        segments=recorded.segments,
+        images=recorded.images,
+        streams=recorded.streams,
+        started_at=recorder.started_at,
+        duration=recorded.duration,
+        room_name=room_name,
+        room_sid=room_sid,
+        error=error,
+        details=stop.details,
+        warnings=tuple(recorder.warnings),
+    )
