@@ -363,7 +363,8 @@ class RecordingSession:
             if room is not None:
                 await room.aclose()
         error = stop.error or self._late_error() or next(iter(recorded.errors), None)
-        result = result_of(stop, recorded, error, self._recorder, name, sid)
+        began, warnings = self._recorder.started_at, self._recorder.warnings
+        result = result_of(stop, recorded, error, started_at=began, warnings=warnings, room_name=name, room_sid=sid)
         self._move(result.state, stop.details or result.reason.value)
         self._report()
         return result

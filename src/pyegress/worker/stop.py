@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyegress.clock import Monotonic
+from pyegress.clock import Monotonic, Wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.worker.ending import EndPolicy
-from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.presence import Presence
 from pyegress.worker.progress import Recorded, RecordingResult
 from pyegress.worker.terms import Terms
@@ -49,7 +49,14 @@ def final_state(error: EgressError | None, recorded: Recorded) -> RecordingState
 
 
 def result_of(
-    stop: Stop, recorded: Recorded, error: EgressError | None, recorder: MediaRecorder, room_name: str, room_sid: str
+    stop: Stop,
+    recorded: Recorded,
+    error: EgressError | None,
+    *,
+    started_at: Wall | None,
+    warnings: Sequence[str],
+    room_name: str,
+    room_sid: str,
 ) -> RecordingResult:
     """What came of a recording."""
     return RecordingResult(
@@ -59,11 +66,11 @@ def result_of(
         segments=recorded.segments,
         images=recorded.images,
         streams=recorded.streams,
-        started_at=recorder.started_at,
+        started_at=started_at,
         duration=recorded.duration,
         room_name=room_name,
         room_sid=room_sid,
         error=error,
         details=stop.details,
-        warnings=tuple(recorder.warnings),
+        warnings=tuple(warnings),
     )
