@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyegress.service.config import ServiceConfig
@@ -71,6 +72,7 @@ def _psrpc(config: ServiceConfig, supervisor: Supervisor, announced: Callable[[s
         cluster_id=config.cluster_id,
         settings=DoorSettings(io=timeouts, orphans=OrphanPolicy.after(config.orphan_timeout)),
         announced=announced,
+        outbox=Path(config.state_directory, "outbox.db"),
     )
     return Door("psrpc over Redis", door.open, door.aclose, door.stop_accepting)
 

@@ -23,21 +23,21 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start, StreamOutput
+from pyegress.plan.stream_updates import no_streams
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.egress_run import EgressRun
-from pyegress.service.egress_service import EgressStart
+from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.left_workers import LeftWorkers
 from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
+from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
 
 logger = logging.getLogger(__name__)
-
-Listener = Callable[[pb.EgressInfo], None]
 
 #: Seconds for which an egress that has ended is remembered.
 REMEMBERED = 600.0
@@ -73,6 +73,7 @@ class Supervisor:
         self.draining = False
         #: How egresses ended: (type, result) -> count, for metrics.
         self.results: Counter[tuple[str, str]] = Counter()
+        self.uploads = UploadFigures()
         self._service = config.service
         self._runs: dict[str, EgressRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -137,7 +138,7 @@ class Supervisor:
             retry_count=start.retry_count,
             log_level=self.config.log_level,
         )
-        run = EgressRun(plan, launch, info, publish=self._publish)
+        run = EgressRun(plan, launch, info, publish=self._publish, on_upload=self.uploads.add)
         self._runs[start.egress_id] = run
         self.watch.loads[start.egress_id] = Load(cost, monotonic())
         about = {"egress_id": start.egress_id, "room": plan.room_name}
@@ -164,12 +165,8 @@ class Supervisor:
         run = self._runs.get(request.egress_id)
         if run is None or run.status not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
             raise self._cannot(request.egress_id, "updated")
-        if not run.plan.live:
-            raise InvalidRequest(
-                "UpdateStream was called on an egress without stream outputs",
-                field="stream_outputs",
-                remedy="Start the egress with stream_outputs",
-            )
+        if not any(isinstance(output, StreamOutput) for output in run.plan.outputs):
+            raise no_streams()
         await run.update_streams(request)
         return _copy(run.info)
 
@@ -193,15 +190,16 @@ class Supervisor:
         """
         if start.egress_id in self._runs:
             return 0.0
-        if self.draining:
-            return None
         try:
             plan = self._plan(start, wall())
         except EgressError:
-            return 1.0
+            return None if self.draining else 1.0
         cost = self._cost(plan)
-        if (refusal := self._refusal(plan, cost)) is not None:
-            logger.info("no bid for egress %s: %s", start.egress_id, refusal.message)
+        refusal = self._refusal(plan, cost)
+        if self.draining or refusal is not None:
+            why = refusal.message if refusal is not None else "this node is shutting down"
+            about = {"egress_id": start.egress_id, "room": plan.room_name}
+            logger.warning("egress %s is not taken here: %s", start.egress_id, why, extra=about)
             return None
         return self.watch.after(cost)
 
@@ -317,12 +315,15 @@ class Supervisor:
         while self._tasks:
             await asyncio.wait(set(self._tasks.values()))
 
-    def _publish(self, info: pb.EgressInfo) -> None:
+    def _publish(self, info: pb.EgressInfo) -> list[asyncio.Future[None]]:
+        """Tell everybody; what is done when they would not forget it."""
+        kept = []
         for listener in list(self._listeners):
             try:
-                listener(_copy(info))
+                kept.append(listener(_copy(info)))
             except Exception:
                 logger.exception("a listener failed on egress %s", info.egress_id)
+        return [future for future in kept if future is not None]
 
     async def _tick(self) -> None:
         count = 0

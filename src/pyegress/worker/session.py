@@ -54,12 +54,11 @@ class RecordingSession:
         self,
         plan: CopyPlan | RecordingPlan,
         *,
-        make_recorder: Callable[[Callable[[EgressError], None]], MediaRecorder] | None = None,
+        make_recorder: Callable[[Callable[[Stop | EgressError], None]], MediaRecorder] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         seam: DatagramSeam | None = None,
     ) -> None:
-        """`make_recorder(on_error)` makes the files (copies have their own); `on_progress` is called some times a
-        second; `seam` impairs datagrams, for tests."""
+        """`make_recorder(on_over)` makes the files (copies have their own); `seam` impairs datagrams, for tests."""
         self.plan = plan
         self._terms = terms_of(plan)
         self._seam = seam
@@ -83,6 +82,8 @@ class RecordingSession:
                 self._index = IndexWriter(copies)
         else:
             raise ValueError("who makes the files of a plan that encodes?")
+        #: See `MediaRecorder`.
+        self.update_streams = self._recorder.update_streams
         self._policy = EndPolicy(self._terms.source, self._terms.grace)
         self._presence = Presence()
         self._begun = monotonic()
@@ -110,8 +111,7 @@ class RecordingSession:
         waiting = self._waiting_for
         if room is not None and self.lifecycle.state is RecordingState.WAITING:
             going = [feed for feed in self._feeds.values() if not feed.ended]
-            connected = room.media_state is TransportState.CONNECTED
-            waiting = waiting_text(self._terms, going, media_connected=connected)
+            waiting = waiting_text(self._terms, going, media_connected=room.media_state is TransportState.CONNECTED)
         return Progress(
             state=self.lifecycle.state,
             elapsed=self._recorder.elapsed(now),
@@ -363,8 +363,17 @@ class RecordingSession:
             if room is not None:
                 await room.aclose()
         error = stop.error or self._late_error() or next(iter(recorded.errors), None)
-        began, warnings = self._recorder.started_at, self._recorder.warnings
-        result = result_of(stop, recorded, error, started_at=began, warnings=warnings, room_name=name, room_sid=sid)
+        ours = self._recorder
+        result = result_of(
+            stop,
+            recorded,
+            error,
+            started_at=ours.started_at,
+            warnings=ours.warnings,
+            tracks=ours.track_spans(),
+            room_name=name,
+            room_sid=sid,
+        )
         self._move(result.state, stop.details or result.reason.value)
         self._report()
         return result

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pyegress.clock import Monotonic, Wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.presence import Presence
 from pyegress.worker.progress import Recorded, RecordingResult
@@ -55,6 +56,7 @@ def result_of(
     *,
     started_at: Wall | None,
     warnings: Sequence[str],
+    tracks: tuple[TrackSpan, ...] = (),
     room_name: str,
     room_sid: str,
 ) -> RecordingResult:
@@ -73,4 +75,5 @@ def result_of(
         error=error,
         details=stop.details,
         warnings=tuple(warnings),
+        tracks=tracks,
     )

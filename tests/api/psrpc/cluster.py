@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from livekit import api
 from livekit.protocol import egress as pb
@@ -41,10 +42,12 @@ class Cluster:
     client: api.LiveKitAPI
     nodes: list[Node] = field(default_factory=list)
 
-    async def node(self, load: float | None = 0.0, settings: DoorSettings = SETTINGS) -> Node:
+    async def node(
+        self, load: float | None = 0.0, settings: DoorSettings = SETTINGS, outbox: Path | None = None
+    ) -> Node:
         """A new node that serves."""
         service = ScriptedEgressService(load)
-        node = Node(service, PsrpcDoor(service, self.redis.options, settings=settings))
+        node = Node(service, PsrpcDoor(service, self.redis.options, settings=settings, outbox=outbox))
         await node.door.open()
         self.nodes.append(node)
         return node

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from livekit import api
@@ -159,6 +160,31 @@ async def test_redis_is_killed_while_an_egress_runs(own_stack: Stack) -> None:
         )
         assert (await start(cluster)).status == STARTING
         assert len(node.service.starts) == 2
+
+
+async def test_the_next_run_tells_what_a_killed_one_could_not(own_stack: Stack, tmp_path: Path) -> None:
+    """Redis is away when the egress ends, and the service is killed before it comes back."""
+    async with running_cluster(own_stack) as cluster:
+        killed = await cluster.node(outbox=tmp_path / "outbox.db")
+        info = await start(cluster)
+        killed.service.move(info.egress_id, ACTIVE)
+        await cluster.until_stored(info.egress_id, ACTIVE)
+        cluster.redis.kill()
+        await eventually(lambda: not killed.door.bus.connected, "the loss is noticed")
+        for status in (ENDING, COMPLETE):
+            killed.service.move(info.egress_id, status)
+        cluster.nodes.remove(killed)
+        await killed.door.aclose(drain=0.0)
+        cluster.redis.start()
+        following = await cluster.node(outbox=tmp_path / "outbox.db")
+        assert following.door._own() <= {info.egress_id}
+        await cluster.until_stored(info.egress_id, COMPLETE, within=30.0)
+        updated = "egress_updated"
+        await cluster.until_events(
+            info.egress_id,
+            [("egress_started", STARTING), (updated, ACTIVE), (updated, ENDING), ("egress_ended", COMPLETE)],
+        )
+        await eventually(lambda: following.door.reporter.undelivered() == set(), "nothing is left")
 
 
 async def test_an_egress_whose_node_is_gone_is_marked_as_failed(cluster: Cluster) -> None:
