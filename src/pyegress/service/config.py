@@ -41,7 +41,7 @@ from pyegress.service.config_sections import (
 from pyegress.service.config_text import parse_yaml
 from pyegress.service.storage_config import StorageSection
 
-_IO_CREATE, _IO_UPDATE, _KILL_GRACE = Seconds(15), Seconds(30), Seconds(60)
+_IO_CREATE, _IO_UPDATE, _KILL_GRACE, _ORPHAN_TIMEOUT = Seconds(15), Seconds(30), Seconds(60), Seconds(60)
 _STREAM_RETRY = Seconds(DEFAULT_STREAM_RETRY)
 _NO_TUNING = unused("reception and timing adapt by themselves")
 
@@ -104,6 +104,9 @@ class ServiceConfig:
     io_create_timeout: Annotated[Seconds, About("For livekit-server to store a new egress.")] = _IO_CREATE
     io_update_timeout: Annotated[Seconds, About("For livekit-server to store a change.")] = _IO_UPDATE
     io_selection_timeout: Annotated[Seconds, About("For one of them to take the call; 0s is 1s.")] = UNLIMITED
+    orphan_timeout: Annotated[Seconds, About("How long an egress may lack a node before it is marked as failed.")] = (
+        _ORPHAN_TIMEOUT
+    )
     template_base: Annotated[str, About("Page of custom templates, where a request names none.")] = ""
     template_engine: Annotated[
         str, About("Who draws the default layouts: native, or chrome, which opens a page of them.")

@@ -156,6 +156,8 @@ class Supervisor:
         run = EgressRun(plan, launch, info, publish=self._publish, on_upload=self.uploads.add)
         self._runs[start.egress_id] = run
         self.watch.loads[start.egress_id] = Load(cost, monotonic())
+        about = {"egress_id": start.egress_id, "room": plan.room_name}
+        logger.info("accepted: %s", start.request.DESCRIPTOR.name, extra=about)
         self._publish(info)
         task = asyncio.create_task(self._run(start.egress_id, run), name=f"egress {start.egress_id}")
         self._tasks[start.egress_id] = task
