@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToJson
 from livekit.protocol import egress as pb
 
 from pyegress.lifecycle.egress import EgressStatus, status_of
+from pyegress.lifecycle.zygote_messages import WORKER_NAME
 from pyegress.service.left_workers import LeftWorkers
 
 pytestmark = pytest.mark.unit
@@ -18,8 +19,11 @@ pytestmark = pytest.mark.unit
 @pytest.fixture
 def worker_like() -> Iterator[subprocess.Popen[bytes]]:
     """A process that looks like a worker; ends at SIGTERM."""
-    code = "import sys; sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code, "pyegress.worker.process"], stdin=subprocess.PIPE) as process:
+    code = f"import sys; open('/proc/self/comm', 'w').write({WORKER_NAME!r}); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         yield process
         process.kill()
 

@@ -82,7 +82,7 @@ class ServiceConfig:
     quality: Annotated[str, About("What an encoder spends on its picture: economy, standard or high.")] = "standard"
     hardware: Annotated[str, About("What encodes H.264: none, nvenc, or auto (nvenc where there is one).")] = "none"
     video_encoder_threads: Annotated[int, About("0 leaves their number to the size of the pictures.")] = 0
-    spare_workers: Annotated[int, About("Workers that wait, loaded, for the next egress.")] = 1
+    spare_workers: Annotated[int, About("Workers that wait with the encoders loaded; one starts 0.1 s sooner.")] = 0
     kill_grace: Annotated[Seconds, About("For recordings that are ended by a second signal.")] = _KILL_GRACE
     drain_timeout: Annotated[Seconds, About("How long a drain may take; 0s is without limit.")] = UNLIMITED
     io_create_timeout: Annotated[Seconds, About("For livekit-server to store a new egress.")] = _IO_CREATE

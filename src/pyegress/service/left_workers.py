@@ -19,10 +19,9 @@ from pyegress.errors import Code
 from pyegress.lifecycle.egress import conclude
 from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason
+from pyegress.lifecycle.zygote_messages import WORKER_NAME
 
 logger = logging.getLogger(__name__)
-
-_MODULE = b"pyegress.worker.process"
 
 
 class LeftWorkers:
@@ -98,6 +97,6 @@ def _read(path: Path) -> pb.EgressInfo | None:
 def _is_worker(pid: int) -> bool:
     """Whether the process is a worker: its number may have been given to another one since."""
     try:
-        return _MODULE in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_text().strip() == WORKER_NAME
     except OSError:
         return False

@@ -34,6 +34,7 @@ from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
+from pyegress.service.zygote import Zygote
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +64,9 @@ class Supervisor:
         *,
         node_id: str = "",
         browser_missing: Callable[[], EgressError | None] = lambda: None,
+        zygote: Zygote | None = None,
     ) -> None:
-        """`browser_missing` says why pages cannot be recorded here."""
+        """`browser_missing` says why pages cannot be recorded here. `zygote` makes the workers."""
         self.config = config
         self._browser_missing = browser_missing
         self.node_id = node_id or new_node_id()
@@ -76,7 +78,8 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, tuple[Monotonic, pb.EgressInfo]] = {}
         self._listeners: list[Listener] = []
-        self._pool = WorkerPool(config.spare_workers)
+        self._zygote = zygote or Zygote()
+        self._pool = WorkerPool(config.spare_workers, self._zygote)
         self._left = LeftWorkers(Path(config.state_directory) / "left")
         self._reports_left = False
         self.watch = Watch(config.cpu_cost)
@@ -94,6 +97,7 @@ class Supervisor:
         self.end_now()
         await self._over()
         await self._pool.aclose()
+        await self._zygote.aclose()
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait({self._ticking})

@@ -16,7 +16,6 @@ from pyegress.plan.selection import OneTrack
 from pyegress.plan.sources import MediaSource
 from pyegress.worker.delivery import Delivery, InPlace
 from pyegress.worker.egress_session import EgressSession
-from pyegress.worker.encoding_session import encoding_session
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
@@ -64,6 +63,9 @@ def assign(launch: Launch, *, on_progress: Callable[[Progress], None]) -> Assign
             return Recorder(copies, on_error=on_error, named=output, delivery=delivery)
 
         return Assignment(RecordingSession(copies, make_recorder=recorder, on_progress=on_progress))
+
+    # What encodes is large, and takes a tenth of a second to load: copies need not wait for it.
+    from pyegress.worker.encoding_session import encoding_session
 
     return Assignment(encoding_session(plan, delivery=delivery, on_progress=on_progress))
 

@@ -1,6 +1,6 @@
-"""`python -m pyegress.worker.process FD`: one egress in a process of its own, told what to do over a socket.
+"""One egress in a process of its own, forked by a zygote and told what to do over a socket.
 
-Loads everything, says that it is ready, waits for a launch, records, says how it stands and how it ended. SIGTERM is
+Says that it is ready, waits for a launch, records, says how it stands and how it ended. SIGTERM is
 an ordinary end. When its supervisor vanishes it records on, and leaves its last `EgressInfo` in a file.
 """
 
@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -272,18 +271,13 @@ async def _main(descriptor: int) -> None:
             await writer.wait_closed()
 
 
-def main() -> None:
-    """Entry point."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    descriptor = int(sys.argv[1])
+def run_worker(descriptor: int, *, loaded: bool) -> None:
+    """All that a worker does, with its end of the socket pair. `loaded`: everything is loaded before it is ready."""
+    if loaded:
+        import pyegress.worker.encoding_session  # noqa: F401
     try:
         from uvloop import run
     except ImportError:
         asyncio.run(_main(descriptor))
     else:
         run(_main(descriptor))
-
-
-if __name__ == "__main__":
-    main()
