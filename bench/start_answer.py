@@ -12,7 +12,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from tests.api.psrpc.cluster import Cluster, composite, running_cluster, running_stack
+from tests.api.psrpc.cluster import Cluster, composite, running_cluster
+from tests.support.stack import running_stack
 
 from pyegress.clock import monotonic
 

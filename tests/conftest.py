@@ -14,7 +14,10 @@ from tests.support.livekit_server import LiveKitServer
 from tests.support.netns import NetworkNamespace, why_unavailable
 from tests.support.object_servers import AzureServer, GcsServer, ObjectServer, S3Server
 from tests.support.object_servers import why_unavailable as why_no_storages
-from tests.support.sharing import MARKER, machine, put_last, workers
+from tests.support.redis_server import RedisServer
+from tests.support.redis_server import why_unavailable as redis_server_missing
+from tests.support.sharing import MARKER, machine, put_in_order, workers
+from tests.support.stack import Stack, running_stack
 
 _SERVERS = pytest.StashKey[list[LiveKitServer]]()
 
@@ -50,6 +53,35 @@ def new_livekit_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 def own_livekit_server(new_livekit_server: Callable[..., LiveKitServer]) -> LiveKitServer:
     """A server for one test that may stop, kill or restart it."""
     return new_livekit_server()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that tests share: channels and keys of your own name, no restarts."""
+    _need_redis()
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Redis and a livekit-server on it that tests share."""
+    _need_redis()
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """For one test that kills or restarts them; Redis keeps what it has on disk."""
+    _need_redis()
+    with running_stack(tmp_path / "stack", "appendonly yes") as running:
+        yield running
+
+
+def _need_redis() -> None:
+    if reason := redis_server_missing():
+        pytest.skip(reason)
 
 
 def _storage(kind: type[ObjectServer], factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
@@ -133,7 +165,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    put_last(items)
+    put_in_order(items)
 
 
 def pytest_xdist_auto_num_workers() -> int:

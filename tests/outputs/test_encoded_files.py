@@ -12,11 +12,13 @@ import av
 import pytest
 
 from pyegress.media.audio_encoder import AudioEncoder
+from pyegress.media.engine import FILE_ROUND
+from pyegress.media.playout import FILE_DELAY
 from pyegress.media.video_encoder import VideoEncoder
 from pyegress.outputs.encoded_streams import audio_stream, video_stream
 from pyegress.outputs.file_writer import FileWriter
 from pyegress.outputs.muxer import StreamSpec
-from pyegress.outputs.writer_thread import WriterThread
+from pyegress.outputs.writer_thread import WRITE_SECONDS, WriterThread
 from pyegress.plan.containers import Container
 from pyegress.plan.encodings import AudioCodec, VideoCodec
 from pyegress.rtp.frame import EncodedFrame
@@ -184,3 +186,12 @@ def test_sound_that_says_no_configuration_is_our_fault(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="AudioSpecificConfig"):
         FileWriter(tmp_path / "a.mp4", Container.MP4, [spec])
     assert not (tmp_path / "a.mp4").exists()
+
+
+@pytest.mark.parametrize("framerate", [15, 30, 60])
+def test_what_a_kill_costs_of_a_composition(framerate: int) -> None:
+    """At most 2 s: what is rendered later, in rounds, waits in the encoder and is written every now and then."""
+    encoder = VideoEncoder(video(VideoCodec.H264, framerate=framerate))
+    for tick, picture in enumerate(pictures(20)):
+        encoder.encode(picture, tick)
+    assert FILE_DELAY + FILE_ROUND + (encoder.delay + 1) / framerate + WRITE_SECONDS <= 2.0

@@ -16,12 +16,7 @@ S3 = pb.S3Upload(bucket="b", access_key="hidden", secret="hidden")
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
-        (room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]), "stream_outputs"),
-        (participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p", s3=S3)]), "storage"),
-        (composite(FILE, image_outputs=[pb.ImageOutput(s3=S3)]), "storage"),
         (track(websocket_url="wss://h/"), "websocket_url"),
-        (room(pb.EncodedFileOutput(filepath="a", s3=S3)), "storage"),
-        (v2(v2_file(), storage=pb.StorageConfig(s3=S3)), "storage"),
     ],
 )
 def test_what_is_not_offered_is_named(request_: EgressRequest, field: str) -> None:
@@ -30,14 +25,18 @@ def test_what_is_not_offered_is_named(request_: EgressRequest, field: str) -> No
     assert (caught.value.code, caught.value.field) == (Code.UNIMPLEMENTED, field)
     assert field in caught.value.message
     assert caught.value.remedy
-    assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "request_",
     [
+        room(FILE, stream_outputs=[pb.StreamOutput(urls=[RTMP])]),
         *(room(FILE), participant(FILE), composite(FILE), track("a"), v2(v2_file())),
         participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p")], image_outputs=[pb.ImageOutput()]),
+        participant(segment_outputs=[pb.SegmentedFileOutput(playlist_name="p", s3=S3)]),
+        composite(FILE, image_outputs=[pb.ImageOutput(s3=S3)]),
+        room(pb.EncodedFileOutput(filepath="a", s3=S3)),
+        v2(v2_file(), storage=pb.StorageConfig(s3=S3)),
         *(pb.WebEgressRequest(url="https://h/", file_outputs=[FILE]), room(FILE, custom_base_url="https://h/")),
     ],
 )

@@ -94,7 +94,7 @@ async def test_the_default_chain(monkeypatch: pytest.MonkeyPatch, s3_server: S3S
     lines = ["[default]", f"aws_access_key_id={s3_server.access_key}", f"aws_secret_access_key={s3_server.secret}"]
     (tmp_path / ".aws" / "credentials").write_text("\n".join(lines))
     await Bucket(storage).put(path, "chain/file.txt", "text/plain", sent=lambda count: None)
-    assert {"chain/environment.txt", "chain/file.txt"} <= set(s3_server.keys())
+    assert {"chain/environment.txt", "chain/file.txt"} <= set(s3_server.names())
 
 
 async def test_a_role_is_assumed(monkeypatch: pytest.MonkeyPatch, s3_server: S3Server, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class ObjectServer:
         """The bytes of an object, read past the code under test. Raises FileNotFoundError."""
         raise NotImplementedError
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """Every object that can be seen, sorted."""
         raise NotImplementedError
 
@@ -170,7 +170,7 @@ class S3Server(ObjectServer):
     def stored(self, key: str) -> bytes:
         return (self.root / BUCKET / key).read_bytes()
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         bucket = self.root / BUCKET
         found = (path.relative_to(bucket) for path in bucket.rglob("*") if path.is_file())
         return sorted(str(path) for path in found if not path.parts[0].startswith(".sgwtmp"))
@@ -318,7 +318,7 @@ class AzureServer(ObjectServer):
             with error:
                 raise FileNotFoundError(key) from error
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         with urllib.request.urlopen(self._signed("GET", "", "comp=list&restype=container")) as answer:
             text = answer.read().decode()
         return sorted(part.partition("</Name>")[0] for part in text.split("<Name>")[1:])

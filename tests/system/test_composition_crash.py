@@ -22,9 +22,8 @@ from tests.system.scenes import CLIP, FPS, clip, counted, finished, prepare, pub
 
 pytestmark = pytest.mark.system
 
-#: Seconds before the kill that may be missing: rendering is 1.0 behind and comes in rounds of 0.2, the encoder holds
-#: 0.2, a batch on its way to the file 0.5, and the writer looks every 0.2; the rest is for a busy machine.
-PROMISE = 3.0
+#: Seconds before the kill that may be missing: 2 at most by construction, the rest is for a busy machine.
+PROMISE = 2.0 + 0.8
 #: Seconds from the first of the file, which waited for sender reports, until rendering has caught up.
 CAUGHT_UP = 4.5
 

@@ -59,6 +59,10 @@ class TwirpDoor:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         return f"http://{host}:{self._port}"
 
+    def announces(self, egress_id: str) -> bool:
+        """Whether the webhooks of this egress are told by this door: it came through it and has not ended."""
+        return self._reports.announces(egress_id)
+
     async def open(self) -> None:
         """Open the store and listen. Raises EgressError when the file or the port cannot be had."""
         try:

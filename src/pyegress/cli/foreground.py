@@ -102,5 +102,10 @@ def _print(result: RecordingResult) -> None:
             for stream in file.streams
         )
         typer.echo(f"{file.path}  {duration(file.duration)}  {streams}  {size(file.size)}")
-    if not result.files and result.error is None:
+    for made in result.segments:
+        name = made.playlist_location or made.playlist_name
+        typer.echo(f"{name}  {duration(made.duration)}  {made.segment_count} segments  {size(made.size)}")
+    for images in result.images:
+        typer.echo(f"{images.filename_prefix}…  {images.image_count} images")
+    if not (result.files or result.segments or result.images) and result.error is None:
         typer.echo("pyegress: Stopped before any media came: nothing was recorded.", err=True)

@@ -96,6 +96,10 @@ class Outcome:
     images: tuple[ImagesOutcome, ...] = ()
     #: Every destination that there was, also those that were added meanwhile.
     streams: tuple[StreamOutcome, ...] = ()
+    #: The first manifest; "" without one.
+    manifest_location: str = ""
+    #: Something is on the backup storage.
+    backup_used: bool = False
 
     @property
     def made(self) -> bool:

@@ -17,6 +17,7 @@ from pyegress.clock import Wall
 from pyegress.lifecycle.json_lines import decode
 from pyegress.lifecycle.outcome import Failure, Outcome, StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.uploading import UploadProgress, UploadTried
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import Service, Start
 
@@ -143,6 +144,7 @@ class Standing:
     reason: EndReason | None = None
     paths: tuple[str, ...] = ()
     streams: tuple[StreamOutcome, ...] = ()
+    uploads: UploadProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class LogLine:
 
 
 ToWorker = Launch | StopRecording | UpdateStreams | Describe | Received
-FromWorker = Ready | Standing | StreamsUpdated | Described | Ended | LogLine
+FromWorker = Ready | Standing | UploadTried | StreamsUpdated | Described | Ended | LogLine
 
 
 def to_worker(line: bytes) -> ToWorker:
@@ -188,4 +190,4 @@ def to_worker(line: bytes) -> ToWorker:
 
 def from_worker(line: bytes) -> FromWorker:
     """A line that a worker sent. Raises BadLine."""
-    return cast(FromWorker, decode(line, Ready, Standing, StreamsUpdated, Described, Ended, LogLine))
+    return cast(FromWorker, decode(line, Ready, Standing, UploadTried, StreamsUpdated, Described, Ended, LogLine))

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 MIX_RATE = 48_000
 #: Seconds between rounds. A thread that slept finds its caches cold, so it is cheaper to do much at a time; only
 #: somebody who watches live wants every picture at once.
-_FILE_ROUND, _LIVE_ROUND = 0.2, 0.01
+FILE_ROUND, LIVE_ROUND = 0.2, 0.01
 #: Sound is rendered in blocks of this many samples: 100 ms, or 20 ms for somebody who listens live.
 _FILE_BLOCK, _LIVE_BLOCK = 4800, 960
 #: Seconds between looks while it is not known yet where to begin.
@@ -98,7 +98,7 @@ class MediaEngine:
         #: End of the newest media, on the output's clock.
         self._media_end = Monotonic(0.0)
         self._director, self._live = director, live
-        self._round, self._block = (_LIVE_ROUND, _LIVE_BLOCK) if live else (_FILE_ROUND, _FILE_BLOCK)
+        self._round, self._block = (LIVE_ROUND, _LIVE_BLOCK) if live else (FILE_ROUND, _FILE_BLOCK)
         self._video_encoding, self._audio_encoding = video, audio
         self._encoded, self._taps, self._on_sound = encoded, pictures, on_sound
         self._video: PictureSide | None = None

@@ -26,7 +26,7 @@ from pyegress.plan.containers import Container
 from pyegress.rtp.errors import ProtocolError
 from pyegress.rtp.frame import EncodedFrame
 
-#: Media that a killed process may lose: what has been collected for the next piece of the file, seconds.
+#: Media that is collected for the next piece of the file, where nobody flushes before, seconds.
 BATCH_SECONDS = 0.5
 #: The same in bytes, so that memory is bounded whatever the bitrate.
 BATCH_BYTES = 2 << 20
@@ -67,7 +67,7 @@ class _State(Enum):
 class FileWriter:
     """Writes encoded frames unchanged into one file. Synchronous; all calls from one thread.
 
-    At most BATCH_SECONDS of media wait in memory per stream; call `flush` when nothing is written for a while.
+    At most `batch` seconds of media wait in memory per stream; call `flush` when nothing is written for a while.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class FileWriter:
         streams: Sequence[StreamSpec],
         *,
         metadata: Mapping[str, str] | None = None,
+        batch: float = BATCH_SECONDS,
     ) -> None:
         """Create the file (parents too) and write its header. Raises OutputFailed."""
         _check_streams(path, container, streams)
@@ -85,7 +86,8 @@ class FileWriter:
         self._pending_bytes = 0
         self._last = [-1] * len(streams)
         self._step = [0 if spec.codec.kind is Kind.AUDIO else spec.clock_rate // _FIRST_GUESS for spec in streams]
-        self._batch_ticks = [round(spec.clock_rate * BATCH_SECONDS) for spec in streams]
+        self.batch = batch
+        self._batch_ticks = [round(spec.clock_rate * batch) for spec in streams]
         self._frames = [0] * len(streams)
         self._octets = [0] * len(streams)
         self._mono = [spec.codec is Codec.OPUS and spec.channels == 1 for spec in streams]

@@ -35,7 +35,7 @@ def rewrite(writer: FileWriter, plan: Rewrite, metadata: dict[str, str]) -> File
     temporary = temporary_beside(plan.path)
     new: FileWriter | None = None
     try:
-        new = FileWriter(temporary, plan.container, plan.streams, metadata=metadata)
+        new = FileWriter(temporary, plan.container, plan.streams, metadata=metadata, batch=writer.batch)
         for stream, frame, ticks in read_frames(writer.path):
             new.write(stream, frame, ticks + plan.shifts[stream])
         new.flush()

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyegress.errors import EgressError, Fault, OutputFailed
-from pyegress.outputs.file_writer import BATCH_SECONDS, FileResult, FileWriter
+from pyegress.outputs.file_writer import FileResult, FileWriter
 from pyegress.outputs.frame_queue import MAX_QUEUED, FrameQueue
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.rewrite import Rewrite, rewrite
 from pyegress.plan.containers import Container
 from pyegress.rtp.frame import EncodedFrame
 
-#: The thread looks at its queue this often instead of being woken for each frame, seconds.
-_POLL_SECONDS = 0.2
-#: Looks without a frame after which the writer's batch goes to the disk.
-_IDLE_ROUNDS = max(1, round(BATCH_SECONDS / _POLL_SECONDS))
+#: The thread looks at its queue this often instead of being woken for each frame, and puts all that is in it on the
+#: disk: what a killed process may lose here, seconds.
+WRITE_SECONDS = 0.4
+#: More media than this is not one piece of the file, when there is much at once, seconds.
+_PIECE_SECONDS = 1.0
 #: Closing may take this long, plus the time that a slow disk needs for the file, seconds and bytes per second.
 _CLOSE_SECONDS, _SLOW_DISK = 30.0, 20e6
 
@@ -66,7 +67,6 @@ class WriterThread:
         self._on_failed = on_failed
         self._queue: FrameQueue[Rewrite] = FrameQueue([spec.codec.kind for spec in streams], limit=max_queued)
         self._closing: str | None = None
-        self._idle = 0
         self._error: EgressError | None = None
         self._bytes_written = 0
         self._duration = 0.0
@@ -146,7 +146,9 @@ class WriterThread:
 
     def _run(self) -> None:
         try:
-            writer = FileWriter(self._path, self._container, self._streams, metadata=self._metadata)
+            writer = FileWriter(
+                self._path, self._container, self._streams, metadata=self._metadata, batch=_PIECE_SECONDS
+            )
         except EgressError as error:
             self._fail(error)
             self._done.set_exception(error)
@@ -165,17 +167,15 @@ class WriterThread:
             self._crash(error)
 
     def _round(self, writer: FileWriter) -> FileWriter:
-        """Write what waits, or, when nothing has come for a while, put what the writer collected on the disk."""
-        self._queue.wait(_POLL_SECONDS)
-        self._idle = 0 if self._queue else self._idle + 1
+        """Put on the disk what waits."""
+        self._queue.wait(WRITE_SECONDS)
         try:
-            if self._idle == _IDLE_ROUNDS:
-                writer.flush()
             for entry in self._queue:
                 if isinstance(entry, Rewrite):
                     writer = rewrite(writer, entry, self._metadata)
                 else:
                     writer.write(entry.stream, entry.frame, entry.pts)
+            writer.flush()
         except OutputFailed as error:
             self._queue.clear()
             self._fail(error)

@@ -17,6 +17,9 @@ from pyegress.plan.sources import PageSource, Source, TemplateSource
 from pyegress.plan.storage import Storage, StorageDefaults
 from pyegress.plan.stream_urls import Destination, StreamProtocol
 
+#: For how long a destination of a stream that was lost is tried again, seconds.
+DEFAULT_STREAM_RETRY = 60.0
+
 
 class RequestType(Enum):
     """The kind of a request; the value is its name in metrics and configuration."""
@@ -148,8 +151,9 @@ class SessionLimits:
 class Waits:
     """How long an egress waits, in seconds; None without limit.
 
-    `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again; `room` is for
-    a room that does not exist yet, `start_signal` for what a page writes when it is ready.
+    `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again, `stream` how
+    long a destination of a stream is; `room` is for a room that does not exist yet, `start_signal` for what a page
+    writes when it is ready.
     """
 
     tracks: float | None = DEFAULT_WAIT
@@ -158,6 +162,7 @@ class Waits:
     reconnect: float = DEFAULT_RECONNECT_WINDOW
     room: float | None = DEFAULT_WAIT
     start_signal: float | None = None
+    stream: float = DEFAULT_STREAM_RETRY
 
 
 @dataclass(frozen=True, slots=True)

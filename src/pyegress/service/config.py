@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pyegress.errors import InvalidRequest
 from pyegress.plan.encoding_arguments import HARDWARE, QUALITIES
 from pyegress.plan.encodings import EncodingWish
-from pyegress.plan.recording_plan import Service
+from pyegress.plan.recording_plan import DEFAULT_STREAM_RETRY, Service, Waits
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
 from pyegress.service.browser_config import BrowserSection
 from pyegress.service.config_reader import (
@@ -38,6 +38,7 @@ from pyegress.service.config_text import parse_yaml
 from pyegress.service.storage_config import StorageSection
 
 _IO_CREATE, _IO_UPDATE, _KILL_GRACE = Seconds(15), Seconds(30), Seconds(60)
+_STREAM_RETRY = Seconds(DEFAULT_STREAM_RETRY)
 _NO_TUNING = unused("reception and timing adapt by themselves")
 
 
@@ -84,6 +85,9 @@ class ServiceConfig:
     video_encoder_threads: Annotated[int, About("0 leaves their number to the size of the pictures.")] = 0
     spare_workers: Annotated[int, About("Workers that wait with the encoders loaded; one starts 0.1 s sooner.")] = 0
     kill_grace: Annotated[Seconds, About("For recordings that are ended by a second signal.")] = _KILL_GRACE
+    stream_retry: Annotated[
+        Seconds, About("A destination of a stream that was lost is tried again for so long; 0s: never.")
+    ] = _STREAM_RETRY
     drain_timeout: Annotated[Seconds, About("How long a drain may take; 0s is without limit.")] = UNLIMITED
     io_create_timeout: Annotated[Seconds, About("For livekit-server to store a new egress.")] = _IO_CREATE
     io_update_timeout: Annotated[Seconds, About("For livekit-server to store a change.")] = _IO_UPDATE
@@ -142,6 +146,7 @@ class ServiceConfig:
                 s3_retries=s3.retries if s3 else Retries(),
             ),
             limits=self.session_limits.limits,
+            waits=Waits(stream=self.stream_retry),
             encoding=EncodingWish(
                 quality=QUALITIES[self.quality],
                 hardware=HARDWARE[self.hardware],

@@ -74,6 +74,10 @@ class EgressReports:
         """Webhooks are sent for this egress, which is about to be started."""
         self._announced.setdefault(egress_id, False)
 
+    def announces(self, egress_id: str) -> bool:
+        """Whether webhooks are sent for this egress."""
+        return egress_id in self._announced
+
     def retract(self, egress_id: str) -> None:
         """This egress was not started, unless something was heard of it."""
         if not self.heard_of(egress_id):

@@ -13,11 +13,13 @@ from typing import Any
 
 from livekit.protocol import egress as pb
 
-from pyegress.clock import Wall, wall
+from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of
-from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome, StreamOutcome
+from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.stream_reports import StreamReports
+from pyegress.lifecycle.uploading import UploadProgress, UploadTried
 from pyegress.lifecycle.worker_messages import (
     Describe,
     Described,
@@ -37,6 +39,8 @@ from pyegress.service.worker_pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between words about how far uploads are.
+UPLOADS_INTERVAL = 2.0
 #: For a worker to answer.
 ANSWER_TIMEOUT = 10.0
 #: For an end to be stored.
@@ -53,13 +57,19 @@ class EgressRun:
         info: pb.EgressInfo,
         *,
         publish: Callable[[pb.EgressInfo], Sequence[asyncio.Future[None]]],
+        on_upload: Callable[[UploadTried], None] = lambda tried: None,
     ) -> None:
+        """`publish` is told of every change of the info, `on_upload` of every attempt to upload something."""
         self.plan = plan
         self.info = info
         self.killed: Failure | None = None
         self.stop_reason: EndReason | None = None
         self._launch = launch
         self._publish = publish
+        self._on_upload = on_upload
+        #: How far uploads were when it was told last, and when that was.
+        self._uploads_told = ""
+        self._uploads_told_at = Monotonic(float("-inf"))
         self._worker: Worker | None = None
         self._stopping = asyncio.Event()
         #: The status is neither STARTING nor ACTIVE any more.
@@ -68,14 +78,18 @@ class EgressRun:
         self._numbers = count()
         self._standing: Standing | None = None
         self._media_began: Wall | None = None
-        #: Destinations of streams as they were told last.
-        self._streams: tuple[StreamOutcome, ...] = ()
+        self._streams = StreamReports()
         self._about: dict[str, object] = {"egress_id": launch.egress_id, "room": plan.room_name}
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
     def status(self) -> EgressStatus:
         return status_of(self.info)
+
+    @property
+    def uploads(self) -> UploadProgress:
+        """How far they are."""
+        return (self._standing.uploads if self._standing is not None else None) or UploadProgress()
 
     @property
     def pid(self) -> int | None:
@@ -186,6 +200,8 @@ class EgressRun:
                 match message:
                     case Standing():
                         self._on_standing(message)
+                    case UploadTried():
+                        self._on_upload(message)
                     case StreamsUpdated(number=number, error=error):
                         self._answered(number, error)
                     case Described(number=number, text=text):
@@ -232,11 +248,32 @@ class EgressRun:
                 self._tell(move(self.info, EgressStatus.ACTIVE, at))
             case RecordingState.ENDING if self.status is EgressStatus.ACTIVE:
                 self._begin_to_end(standing.reason, at)
-        if standing.streams and standing.streams != self._streams and not self.status.final:
-            self._streams = standing.streams
+        if standing.streams and not self.status.final and self._streams.due(standing.streams, monotonic()):
             self._tell(report_streams(self.info, standing.streams, at))
+        if standing.uploads is not None:
+            self._tell_uploads(standing.uploads, at)
         if self._media_began is None and standing.elapsed > 0:
             self._media_began = Wall(at - standing.elapsed)
+
+    def _tell_uploads(self, uploads: UploadProgress, at: Wall) -> None:
+        """While it ends, how far they are; before, only when they fail. Not more often than anybody looks."""
+        ending = self.status not in (EgressStatus.STARTING, EgressStatus.ACTIVE)
+        text = uploads.text if ending or uploads.failing else ""
+        now = monotonic()
+        if self.status.final or text == self._uploads_told or (text and now - self._uploads_told_at < UPLOADS_INTERVAL):
+            return
+        plain = self._plain_details
+        self._uploads_told, self._uploads_told_at = text, now
+        self._tell(explain(self.info, "; ".join(filter(None, (plain, text))), at))
+
+    @property
+    def _plain_details(self) -> str:
+        """The details without what they say of uploads."""
+        return (
+            self.info.details.removesuffix(self._uploads_told).removesuffix("; ")
+            if self._uploads_told
+            else (self.info.details)
+        )
 
     def _begin_to_end(self, reason: EndReason | None, at: Wall) -> None:
         match reason:
@@ -282,6 +319,8 @@ class EgressRun:
         return tuple(files)
 
     def _conclude(self, outcome: Outcome) -> list[asyncio.Future[None]]:
+        if not self.status.final and self._uploads_told:
+            self.info, self._uploads_told = explain(self.info, self._plain_details, wall()), ""
         return [kept for info in conclude(self.info, outcome, wall()) for kept in self._tell(info)]
 
     async def _keep(self, told: Sequence[asyncio.Future[None]]) -> None:

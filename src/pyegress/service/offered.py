@@ -5,32 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pyegress.errors import Code, InvalidRequest
-from pyegress.plan.recording_plan import (
-    FileOutput,
-    ImageOutput,
-    RecordingPlan,
-    SegmentOutput,
-    StreamOutput,
-    WebsocketOutput,
-)
-from pyegress.plan.storage import LocalStorage
+from pyegress.plan.recording_plan import RecordingPlan, WebsocketOutput
 
 _FILES = "Record a file on the disk of the service (file_outputs)"
 
 #: What a plan may ask for, the request's field for it, and what there is instead.
 NOT_OFFERED: tuple[tuple[str, str, Callable[[RecordingPlan], bool], str], ...] = (
-    ("Streams", "stream_outputs", lambda plan: _has(plan, StreamOutput), _FILES),
     ("WebSocket outputs", "websocket_url", lambda plan: _has(plan, WebsocketOutput), _FILES),
-    (
-        "Uploads",
-        "storage",
-        lambda plan: any(
-            isinstance(output, FileOutput | SegmentOutput | ImageOutput)
-            and not isinstance(output.storage, LocalStorage)
-            for output in plan.outputs
-        ),
-        "Leave s3, gcp, azure and aliOSS out of the request and of the service's storage: files are kept on its disk",
-    ),
 )
 
 

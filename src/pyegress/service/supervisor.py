@@ -23,7 +23,8 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start, StreamOutput
+from pyegress.plan.stream_updates import no_streams
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
@@ -32,6 +33,7 @@ from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.left_workers import LeftWorkers
 from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
+from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
 from pyegress.service.zygote import Zygote
@@ -73,6 +75,7 @@ class Supervisor:
         self.draining = False
         #: How egresses ended: (type, result) -> count, for metrics.
         self.results: Counter[tuple[str, str]] = Counter()
+        self.uploads = UploadFigures()
         self._service = config.service
         self._runs: dict[str, EgressRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -139,7 +142,7 @@ class Supervisor:
             retry_count=start.retry_count,
             log_level=self.config.log_level,
         )
-        run = EgressRun(plan, launch, info, publish=self._publish)
+        run = EgressRun(plan, launch, info, publish=self._publish, on_upload=self.uploads.add)
         self._runs[start.egress_id] = run
         self.watch.loads[start.egress_id] = Load(cost, monotonic())
         self._publish(info)
@@ -164,12 +167,8 @@ class Supervisor:
         run = self._runs.get(request.egress_id)
         if run is None or run.status not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
             raise self._cannot(request.egress_id, "updated")
-        if not run.plan.live:
-            raise InvalidRequest(
-                "UpdateStream was called on an egress without stream outputs",
-                field="stream_outputs",
-                remedy="Start the egress with stream_outputs",
-            )
+        if not any(isinstance(output, StreamOutput) for output in run.plan.outputs):
+            raise no_streams()
         await run.update_streams(request)
         return _copy(run.info)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +17,9 @@ from pyegress.plan.storage import AzureStorage, S3Storage, Storage
 from pyegress.storage.destination import Stored
 from pyegress.storage.digests import MIB, Digests, part_size
 from pyegress.storage.failures import upload_failed
-from pyegress.storage.local_file import Unreadable, read_parts
+from pyegress.storage.local_file import LocalFile, Unreadable
 from pyegress.storage.locations import location, object_key
-from pyegress.storage.stores import Store, check_azure_key, open_store
+from pyegress.storage.stores import Store, check_azure_key, complete, open_store
 
 #: Parts of one object that are on their way at once; memory is this and one more, times the size of a part.
 PARALLEL_PARTS = 4
@@ -31,7 +32,7 @@ class Bucket:
     """A `Destination`. Opened when it is first used. `put` any number at once, on one event loop."""
 
     def __init__(self, storage: Storage) -> None:
-        self.storage = storage
+        self.storage = complete(storage, os.environ)
         self._opening: asyncio.Task[Store] | None = None
 
     async def put(self, path: Path, name: str, content_type: str, *, sent: Callable[[int], None]) -> Stored:
@@ -41,29 +42,11 @@ class Bucket:
         """
         key = object_key(self.storage, name)
         try:
-            size = (await asyncio.to_thread(path.stat)).st_size
             store = await self._store()
-            digests = Digests()
-            parts = read_parts(path, size, digests, sent)
-            step = part_size(size)
-            attributes, tags = self._attributes(content_type), self._tags()
-            if size <= step:
-                whole = b"".join([part async for part in parts])
-                result = await obstore.put_async(
-                    store, key, whole, attributes=attributes, tags=tags, use_multipart=False
-                )
-            else:
-                result = await obstore.put_async(
-                    store,
-                    key,
-                    parts,
-                    attributes=attributes,
-                    tags=tags,
-                    chunk_size=step,
-                    max_concurrency=PARALLEL_PARTS,
-                )
-            await self._confirm(store, key, digests, result["e_tag"])
-            return Stored(await self._location(store, key), digests.size)
+            async with LocalFile(path, sent) as file:
+                etag = await self._send(store, key, file, content_type)
+            await self._confirm(store, key, file.digests, etag)
+            return Stored(await self._location(store, key), file.digests.size)
         except EgressError:
             raise
         except Unreadable as error:
@@ -77,6 +60,24 @@ class Bucket:
             await obstore.delete_async(await self._store(), object_key(self.storage, name))
         except _FOREIGN as error:
             raise upload_failed(self.storage, str(error)) from None
+
+    async def _send(self, store: Store, key: str, file: LocalFile, content_type: str) -> str | None:
+        attributes, tags = self._attributes(content_type), self._tags()
+        step = part_size(file.size)
+        if file.size <= step:
+            whole = b"".join([part async for part in file.parts()])
+            result = await obstore.put_async(store, key, whole, attributes=attributes, tags=tags, use_multipart=False)
+        else:
+            result = await obstore.put_async(
+                store,
+                key,
+                file.parts(),
+                attributes=attributes,
+                tags=tags,
+                chunk_size=step,
+                max_concurrency=PARALLEL_PARTS,
+            )
+        return result["e_tag"]
 
     async def _store(self) -> Store:
         if isinstance(self.storage, AzureStorage) and self.storage.account_key:

@@ -13,7 +13,7 @@ from pyegress.errors import Code, Fault, OutputFailed
 from pyegress.plan.storage import LocalStorage
 from pyegress.storage.destination import Stored
 from pyegress.storage.digests import Digests, part_size
-from pyegress.storage.local_file import Unreadable, read_parts
+from pyegress.storage.local_file import LocalFile, Unreadable
 
 _HIDDEN_SUFFIX = ".pyegress-tmp"
 
@@ -34,18 +34,14 @@ class Folder:
         """As `Destination`: copied beside the name, read back, then renamed."""
         target = self.path(name)
         hidden = target.with_name(f".{target.name[:200]}{_HIDDEN_SUFFIX}")
-        digests = Digests()
         try:
-            try:
-                size = (await asyncio.to_thread(path.stat)).st_size
-            except OSError as error:
-                raise Unreadable(path, error) from None
-            await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
-            with await asyncio.to_thread(hidden.open, "wb") as file:
-                async for part in read_parts(path, size, digests, sent):
-                    await asyncio.to_thread(file.write, part)
-                await asyncio.to_thread(_sync, file)
-            if await asyncio.to_thread(_digest, hidden) != digests.md5:
+            async with LocalFile(path, sent) as file:
+                await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+                with await asyncio.to_thread(hidden.open, "wb") as copy:
+                    async for part in file.parts():
+                        await asyncio.to_thread(copy.write, part)
+                    await asyncio.to_thread(_sync, copy)
+            if await asyncio.to_thread(_digest, hidden) != file.digests.md5:
                 raise OutputFailed("Local upload failed: the copy is not what was copied", field=str(target))
             await asyncio.to_thread(os.replace, hidden, target)
         except Unreadable as error:
@@ -61,7 +57,7 @@ class Folder:
                 remedy="Check the folder, its permissions and the disk",
                 retryable=True,
             ) from None
-        return Stored(target.as_uri() if self._storage.presigned else str(target), digests.size)
+        return Stored(target.as_uri() if self._storage.presigned else str(target), file.digests.size)
 
 
 def _sync(file: BinaryIO) -> None:

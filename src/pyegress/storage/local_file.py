@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import BinaryIO, Self
 
 from pyegress.errors import Fault, OutputFailed
 from pyegress.storage.digests import Digests, part_size
@@ -24,17 +25,42 @@ class Unreadable(Exception):
         )
 
 
-async def read_parts(path: Path, size: int, digests: Digests, sent: Callable[[int], None]) -> AsyncIterator[bytes]:
-    """The first `size` bytes of a file in parts, each read when it is asked for. Raises Unreadable."""
-    step = part_size(size)
-    try:
-        with await asyncio.to_thread(path.open, "rb", buffering=0) as file:
-            for offset in range(0, max(size, 1), step):
-                part = await asyncio.to_thread(_part, file.fileno(), offset, min(step, size - offset), digests)
-                yield part
-                sent(len(part))
-    except OSError as error:
-        raise Unreadable(path, error) from None
+class LocalFile:
+    """A file of this machine, opened once: whatever takes its name meanwhile is another one. Used as `async with`."""
+
+    def __init__(self, path: Path, sent: Callable[[int], None]) -> None:
+        """`sent` is told how many bytes were taken."""
+        self.digests = Digests()
+        self._path = path
+        self._sent = sent
+        self._file: BinaryIO | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises Unreadable."""
+        try:
+            self._file = await asyncio.to_thread(self._path.open, "rb", buffering=0)
+            self.size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise Unreadable(self._path, error) from None
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """Its bytes, each part read when it is asked for. Raises Unreadable."""
+        assert self._file is not None
+        step = part_size(self.size)
+        for offset in range(0, self.size, step):
+            try:
+                part = await asyncio.to_thread(
+                    _part, self._file.fileno(), offset, min(step, self.size - offset), self.digests
+                )
+            except OSError as error:
+                raise Unreadable(self._path, error) from None
+            yield part
+            self._sent(len(part))
 
 
 def _part(fd: int, offset: int, size: int, digests: Digests) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -111,6 +113,27 @@ def _gcs(storage: GcsStorage) -> GCSStore:
         client_options=_client("http://" if '"gcs_base_url": "http:' in storage.credentials else "", storage.proxy),
         retry_config=_retry(Retries()),
     )
+
+
+def complete(storage: Storage, environment: Mapping[str, str]) -> Storage:
+    """A storage with what its description leaves to the machine, as far as its URLs show it."""
+    if not isinstance(storage, AzureStorage):
+        return storage
+    account, key = (
+        ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY"),
+    )
+    named = storage.account_name
+    return replace(
+        storage,
+        account_name=named or _first(environment, account),
+        # A key of ours is not for the account of somebody else.
+        account_key=storage.account_key or ("" if named else _first(environment, key)),
+    )
+
+
+def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((value for name in names if (value := environment.get(name, ""))), "")
 
 
 def _azure(storage: AzureStorage) -> AzureStore:

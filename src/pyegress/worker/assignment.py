@@ -5,21 +5,28 @@ from __future__ import annotations
 import os.path
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
+from pyegress.lifecycle.uploading import UploadTried
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan
 from pyegress.plan.selection import OneTrack
 from pyegress.plan.sources import MediaSource
-from pyegress.worker.delivery import Delivery, InPlace
+from pyegress.worker.delivered_session import DeliveredSession
+from pyegress.worker.delivery import Delivery
 from pyegress.worker.egress_session import EgressSession
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.session import RecordingSession
+from pyegress.worker.uploads import Uploads
+
+#: Below the folder of local files: what is on its way to a storage.
+SCRATCH = ".pyegress-uploads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,8 @@ class Assignment:
             segments=result.segments,
             images=result.images,
             streams=result.streams,
+            manifest_location=result.manifest_location,
+            backup_used=result.backup_used,
         )
 
 
@@ -52,22 +61,39 @@ def _file(file: RecordedFile) -> FileOutcome:
     )
 
 
-def assign(launch: Launch, *, on_progress: Callable[[Progress], None]) -> Assignment:
-    """The session of a launch. Raises EgressError."""
+def assign(
+    launch: Launch,
+    *,
+    on_progress: Callable[[Progress], None],
+    on_tried: Callable[[UploadTried], None] = lambda tried: None,
+) -> Assignment:
+    """The session of a launch; `on_tried` is told of every upload. Raises EgressError."""
     plan = plan_recording(launch.read_request(), launch.start, launch.service)
-    delivery = InPlace(launch.directory)
-    if plan.passthrough:
-        copies, output = _copies(plan, delivery)
+    uploads = Uploads(
+        Path(launch.directory, SCRATCH, launch.egress_id),
+        directory=launch.directory,
+        backup=plan.backup,
+        on_tried=on_tried,
+    )
 
-        def recorder(on_error: Callable[[EgressError], None]) -> MediaRecorder:
-            return Recorder(copies, on_error=on_error, named=output, delivery=delivery)
+    def make(delivery: Delivery, listener: Callable[[Progress], None]) -> EgressSession:
+        return _session(plan, delivery, listener)
 
-        return Assignment(RecordingSession(copies, make_recorder=recorder, on_progress=on_progress))
+    return Assignment(DeliveredSession(plan, uploads, make, on_progress=on_progress))
 
-    # What encodes is large, and takes a tenth of a second to load: copies need not wait for it.
-    from pyegress.worker.encoding_session import encoding_session
 
-    return Assignment(encoding_session(plan, delivery=delivery, on_progress=on_progress))
+def _session(plan: RecordingPlan, delivery: Delivery, on_progress: Callable[[Progress], None]) -> EgressSession:
+    if not plan.passthrough:
+        # What encodes is large, and takes a tenth of a second to load: copies need not wait for it.
+        from pyegress.worker.encoding_session import encoding_session
+
+        return encoding_session(plan, delivery=delivery, on_progress=on_progress)
+    copies, output = _copies(plan, delivery)
+
+    def recorder(on_error: Callable[[EgressError], None]) -> MediaRecorder:
+        return Recorder(copies, on_error=on_error, named=output, delivery=delivery)
+
+    return RecordingSession(copies, make_recorder=recorder, on_progress=on_progress)
 
 
 def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutput]:

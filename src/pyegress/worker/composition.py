@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
+from livekit.protocol import egress as pb
+
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
 from pyegress.media.steps import Step
@@ -34,13 +37,14 @@ from pyegress.plan.sources import (
 from pyegress.room.events import Participant, RoomEvent, SenderReportSeen, TrackMuted, TrackPublication
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery, InPlace
-from pyegress.worker.encoded_outputs import EncodedOutputs
+from pyegress.worker.encoded_outputs import EncodedOutputs, not_recording_yet
 from pyegress.worker.feed import Feed
 from pyegress.worker.media_recorder import recordable
 from pyegress.worker.output_sink import Source
 from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import Recorded, RecordedFile, RecordedStream
 from pyegress.worker.stage import RoomStage, SingleStage, Stage
+from pyegress.worker.stop import Stop
 from pyegress.worker.stream_specs import spec_of, too_slow
 
 logger = logging.getLogger(__name__)
@@ -50,12 +54,15 @@ class Composition:
     """A `MediaRecorder` that encodes. Methods on the event loop; none blocks."""
 
     def __init__(
-        self, plan: RecordingPlan, *, on_error: Callable[[EgressError], None], delivery: Delivery | None = None
+        self, plan: RecordingPlan, *, on_over: Callable[[Stop | EgressError], None], delivery: Delivery | None = None
     ) -> None:
-        """Raises InvalidRequest for a layout that cannot be. Without `delivery` files stay where they are written."""
+        """`on_over` ends the recording: with an error, or because nothing is left to record for.
+
+        Raises InvalidRequest for a layout that cannot be. Without `delivery` files stay where they are written.
+        """
         self._plan = plan
         self._delivery = delivery or InPlace()
-        self._on_error = on_error
+        self._on_over = on_over
         self._stage = self._make_stage()
         self._engine: MediaEngine | None = None
         self._outputs: EncodedOutputs | None = None
@@ -130,12 +137,12 @@ class Composition:
             source,
             self._delivery,
             metadata={"title": room_name, "encoder": "pyegress"},
-            on_error=self._on_error,
+            on_over=self._on_over,
             on_warning=self.warn,
         )
 
         def failed(error: BaseException) -> None:
-            loop.call_soon_threadsafe(self._on_error, _translated(error))
+            loop.call_soon_threadsafe(self._on_over, _translated(error))
 
         self._engine = MediaEngine(
             video=self._plan.video,
@@ -176,8 +183,18 @@ class Composition:
     def track_over(self, feed: Feed) -> None:
         """A track is over for good."""
 
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
+        if self._outputs is None:
+            raise not_recording_yet()
+        self._outputs.update_streams(request)
+
     def tick(self, now: Monotonic) -> None:
         """Time passes; the media thread sees to that itself."""
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        """Every publication that was recorded, in the order in which they came."""
+        return tuple(filter(None, (feed.track_span(self._utc_offset) for feed in self._feeds)))
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         """Render what is held, up to `end` or to the end of the media, and finish every output."""

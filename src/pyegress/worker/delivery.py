@@ -43,6 +43,9 @@ class Delivery(Protocol):
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
         """Bring what was written at a place to its storage. The future raises EgressError when that cannot be done."""
 
+    def release(self, path: Path) -> None:
+        """What was delivered is no longer needed here: remove it, unless this is where it belongs."""
+
     async def aclose(self) -> None:
         """Wait for what is under way, as long as that makes sense. Idempotent."""
 
@@ -66,6 +69,9 @@ class InPlace:
         path = path.absolute()
         done.set_result(Delivered(self._names.get(path, str(path)), str(path), path.stat().st_size))
         return done
+
+    def release(self, path: Path) -> None:
+        """It belongs here."""
 
     async def aclose(self) -> None:
         """Everything is in its place."""

@@ -108,7 +108,7 @@ class WorkerProcess:
 
     async def _record(self, launch: Launch) -> Outcome:
         try:
-            self._assignment = assign(launch, on_progress=self._on_progress)
+            self._assignment = assign(launch, on_progress=self._on_progress, on_tried=self.say)
             if self._stop is not None:
                 self._assignment.session.stop(self._stop)
             return self._assignment.outcome(await self._assignment.session.run())
@@ -134,6 +134,7 @@ class WorkerProcess:
             progress.end_reason,
             progress.paths,
             progress.streams,
+            progress.uploads.failing if progress.uploads is not None else "",
         )
         now = monotonic()
         if news == self._told and now - self._told_at < INTERVAL:
@@ -149,6 +150,7 @@ class WorkerProcess:
                 reason=progress.end_reason,
                 paths=tuple(os.path.abspath(path) for path in progress.paths),
                 streams=progress.streams,
+                uploads=progress.uploads,
             )
         )
 
@@ -185,14 +187,28 @@ class WorkerProcess:
                     return
                 case StopRecording(reason=reason):
                     self.stop(reason)
-                case UpdateStreams(number=number):
-                    self.say(StreamsUpdated(number, NO_STREAMS))
+                case UpdateStreams():
+                    self._update_streams(message)
                 case Describe(number=number, what=what):
                     self.say(Described(number, self._describe(what)))
                 case Received():
                     self._received.set()
                 case _:
                     pass
+
+    def _update_streams(self, message: UpdateStreams) -> None:
+        if self._assignment is None:
+            return
+        session, failure = self._assignment.session, None
+        request = pb.UpdateStreamRequest()
+        request.ParseFromString(message.request)
+        try:
+            session.update_streams(request)
+        except EgressError as error:
+            failure = Failure.of(error)
+        # First how it stands: whoever asked gets it with the answer.
+        self._on_progress(session.progress())
+        self.say(StreamsUpdated(message.number, failure))
 
     def _describe(self, what: Description) -> str:
         if what is Description.TASKS:
@@ -214,15 +230,6 @@ class WorkerProcess:
         root.setLevel(level)
         root.handlers = [_ToSupervisor(self.say, asyncio.get_running_loop())]
         logging.getLogger("aioice").setLevel(logging.WARNING)
-
-
-#: What `UpdateStream` is answered for an egress that has no stream.
-NO_STREAMS = Failure(
-    Code.INVALID_ARGUMENT,
-    "UpdateStream was called on an egress without stream outputs",
-    "Start the egress with stream_outputs",
-    "stream_outputs",
-)
 
 
 class _ToSupervisor(logging.Handler):

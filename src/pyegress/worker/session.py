@@ -56,12 +56,11 @@ class RecordingSession:
         self,
         plan: CopyPlan | RecordingPlan,
         *,
-        make_recorder: Callable[[Callable[[EgressError], None]], MediaRecorder] | None = None,
+        make_recorder: Callable[[Callable[[Stop | EgressError], None]], MediaRecorder] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         seam: DatagramSeam | None = None,
     ) -> None:
-        """`make_recorder(on_error)` makes the files (copies have their own); `on_progress` is called some times a
-        second; `seam` impairs datagrams, for tests."""
+        """`make_recorder(on_over)` makes the files (copies have their own); `seam` impairs datagrams, for tests."""
         self.plan = plan
         self._terms = terms_of(plan)
         self._seam = seam
@@ -85,6 +84,8 @@ class RecordingSession:
                 self._index = IndexWriter(copies)
         else:
             raise ValueError("who makes the files of a plan that encodes?")
+        #: See `MediaRecorder`.
+        self.update_streams = self._recorder.update_streams
         self._policy = EndPolicy(self._terms.source, self._terms.grace)
         self._presence = Presence()
         self._begun = monotonic()
@@ -111,8 +112,7 @@ class RecordingSession:
         waiting = self._waiting_for
         if room is not None and self.lifecycle.state is RecordingState.WAITING:
             going = [feed for feed in self._feeds.values() if not feed.ended]
-            connected = room.media_state is TransportState.CONNECTED
-            waiting = waiting_text(self._terms, going, media_connected=connected)
+            waiting = waiting_text(self._terms, going, media_connected=room.media_state is TransportState.CONNECTED)
         return Progress(
             state=self.lifecycle.state,
             elapsed=self._recorder.elapsed(now),
@@ -374,6 +374,7 @@ class RecordingSession:
             error=error,
             details=stop.details,
             warnings=tuple(self._recorder.warnings),
+            tracks=self._recorder.track_spans(),
         )
         self._move(result.state, stop.details or result.reason.value)
         self._report()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from pyegress.api.psrpc.door import START_EGRESS
 from pyegress.api.psrpc.orphans import OrphanPolicy
 from pyegress.clock import monotonic
 from pyegress.errors import InvalidRequest
-from tests.api.psrpc.cluster import ROOM, SETTINGS, Cluster, Stack, composite, running_cluster, running_stack
+from tests.api.psrpc.cluster import ROOM, SETTINGS, Cluster, composite, running_cluster
+from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.system
@@ -138,13 +138,6 @@ async def test_fifty_starts_at_once_on_two_nodes(cluster: Cluster) -> None:
             node.service.move(begun.egress_id, FAILED, "the end of the test")
     for info in infos:
         await cluster.until_stored(info.egress_id, FAILED)
-
-
-@pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
-    """One whose Redis may be killed: it keeps its data, as in production."""
-    with running_stack(tmp_path, "appendonly yes") as stack:
-        yield stack
 
 
 async def test_redis_is_killed_while_an_egress_runs(own_stack: Stack) -> None:

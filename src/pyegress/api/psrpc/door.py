@@ -22,6 +22,7 @@ from pyegress.api.psrpc.rpc_client import RpcClient
 from pyegress.api.psrpc.rpc_server import Call, RpcServer
 from pyegress.api.psrpc.starts import Starts
 from pyegress.api.psrpc.topics import EgressTopics
+from pyegress.plan.egress_info import without_webhooks
 from pyegress.service.egress_service import EgressService
 from pyegress.service.outbox import Outbox
 
@@ -54,13 +55,16 @@ class PsrpcDoor:
         node_id: str = "",
         cluster_id: str = "",
         settings: DoorSettings | None = None,
+        announced: Callable[[str], bool] = lambda egress_id: False,
         outbox: Path | None = None,
     ) -> None:
-        """`outbox` is the file that keeps what livekit-server has still to be told; without one a crash loses it."""
+        """`announced` says of which egresses another door tells the webhooks that their requests name. `outbox` is the
+        file that keeps what livekit-server has still to be told; without one a crash loses it."""
         self.node_id = node_id or new_id("NE_")
         self.settings = settings or DoorSettings()
         self._service = service
         self._topic = cluster_id
+        self._announced = announced
         self.bus = RedisBus(redis)
         self.io = IoInfo(self.bus, self.settings.io)
         self.reporter = Reporter(self.io, self.settings.backoff, Outbox(outbox, "reports") if outbox else None)
@@ -121,7 +125,7 @@ class PsrpcDoor:
         await self.bus.aclose()
 
     def _changed(self, info: pb.EgressInfo) -> asyncio.Future[None] | None:
-        kept = self.reporter.report(info)
+        kept = self.reporter.report(without_webhooks(info) if self._announced(info.egress_id) else info)
         self._topics.begin(info.egress_id)
         if info.status not in _RUNNING:
             self._topics.ended(info.egress_id, info.status)
