@@ -107,5 +107,9 @@ def _print(result: RecordingResult) -> None:
         typer.echo(f"{name}  {duration(made.duration)}  {made.segment_count} segments  {size(made.size)}")
     for images in result.images:
         typer.echo(f"{images.filename_prefix}…  {images.image_count} images")
-    if not (result.files or result.segments or result.images) and result.error is None:
+    for stream in result.streams:
+        seconds = (stream.ended_at or 0.0) - stream.started_at if stream.started_at is not None else 0.0
+        how = f"FAILED: {stream.error}" if stream.error else f"{stream.retries} retries" if stream.retries else ""
+        typer.echo("  ".join(filter(None, (stream.url, duration(max(0.0, seconds)), how))))
+    if not (result.files or result.segments or result.images or result.streams) and result.error is None:
         typer.echo("pyegress: Stopped before any media came: nothing was recorded.", err=True)

@@ -29,6 +29,7 @@ from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
+from pyegress.plan.stream_urls import StreamProtocol, protocol_of
 from pyegress.worker.progress import Progress, RecordingResult
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def record_track(
 
     `source` is camera, microphone, screen_share or screen_share_audio. The extension of `output` must fit the codec;
     without one the fitting extension is added (H.264, H.265, AV1: .mp4; VP8, VP9: .webm; Opus: .ogg; G.711: .wav).
+    A `ws://` or `wss://` URL gets the decoded sound of the track instead.
     Ends when the track is unpublished or its participant leaves, after `duration` seconds, or at `stop`.
     `wait`: seconds that the track may be missing (None: no limit); `reconnect_window`: seconds that a lost connection
     is tried again; `overwrite` replaces files that exist. Missing url, key and secret are taken from
@@ -160,6 +162,11 @@ def record_track(
     """
     selection = OneTrack(track_id=track_id, identity=identity, source=source)
     connection = _connection(room, url, api_key, api_secret, token)
+    if isinstance(output, str) and protocol_of(output) is StreamProtocol.WEBSOCKET:
+        from pyegress.plan.foreground import plan_track_sound
+
+        session = foreground_session(connection, output, duration, wait, reconnect_window, overwrite, None)
+        return Recording(plan_track_sound(session, selection, output))
     return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite))
 
 
