@@ -37,6 +37,7 @@ from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
+from pyegress.service.zygote import Zygote
 from pyegress.storage.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -67,8 +68,9 @@ class Supervisor:
         *,
         node_id: str = "",
         browser_missing: Callable[[], EgressError | None] = lambda: None,
+        zygote: Zygote | None = None,
     ) -> None:
-        """`browser_missing` says why pages cannot be recorded here."""
+        """`browser_missing` says why pages cannot be recorded here. `zygote` makes the workers."""
         self.config = config
         self._browser_missing = browser_missing
         self.node_id = node_id or new_node_id()
@@ -81,7 +83,8 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, tuple[Monotonic, pb.EgressInfo]] = {}
         self._listeners: list[Listener] = []
-        self._pool = WorkerPool(config.spare_workers)
+        self._zygote = zygote or Zygote()
+        self._pool = WorkerPool(config.spare_workers, self._zygote)
         self.spool = SpoolKeeper(
             Spool(config.spool_directory),
             config.spool,
@@ -114,6 +117,7 @@ class Supervisor:
             await asyncio.wait({self._ticking})
         await self.spool.aclose()
         await self._pool.aclose()
+        await self._zygote.aclose()
 
     # -- EgressService ----------------------------------------------------------------------------------------------
 
