@@ -126,10 +126,20 @@ class StreamSender:
             self._want_start()
         self._wake.set()
 
-    async def finish(self) -> None:
-        """Send what waits and close in order, within seconds. Idempotent."""
+    def fail(self, error: EgressError) -> None:
+        """Give it up: there is nothing to send."""
+        if not self.over:
+            self._fail(error)
+            self._task.cancel()
+
+    def stop(self) -> None:
+        """Begin to end; `finish` waits for it."""
         self._finishing.set()
         self._wake.set()
+
+    async def finish(self) -> None:
+        """Send what waits and close in order, within seconds. Idempotent."""
+        self.stop()
         await asyncio.wait({self._task}, timeout=_FINISH)
         self._task.cancel()
         await asyncio.wait({self._task})
