@@ -101,7 +101,7 @@ def _print(result: RecordingResult) -> None:
             f"{stream.codec} {stream.size[0]}x{stream.size[1]}" if stream.size else stream.codec
             for stream in file.streams
         )
-        typer.echo(f"{file.path}  {duration(file.duration)}  {streams}  {size(file.size)}")
+        typer.echo(f"{file.location or file.path}  {duration(file.duration)}  {streams}  {size(file.size)}")
     for made in result.segments:
         name = made.playlist_location or made.playlist_name
         typer.echo(f"{name}  {duration(made.duration)}  {made.segment_count} segments  {size(made.size)}")

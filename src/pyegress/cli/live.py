@@ -81,7 +81,7 @@ def describe(progress: Progress) -> str:
         again = "RECONNECTING; " if progress.reconnecting else ""
         return f"{again}waiting for {progress.waiting_for}; in the room: {'; '.join(progress.seen) or 'nobody'}"
     if progress.state is RecordingState.ENDING:
-        return "finishing the files"
+        return (progress.uploads.text if progress.uploads is not None else "") or "finishing the files"
     if progress.state.final:
         return str(progress.state.value)
     if progress.of_page:
@@ -102,6 +102,8 @@ def describe(progress: Progress) -> str:
         parts.append(_describe_streams(progress.streams))
     if progress.reconnecting:
         parts.insert(1, "RECONNECTING")
+    if progress.uploads is not None and progress.uploads.waiting:
+        parts.append(progress.uploads.text)
     return "  ".join(parts)
 
 

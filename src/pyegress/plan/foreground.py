@@ -5,7 +5,8 @@ So a command line, a program and the service share every check.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from livekit.protocol import egress as pb
 
@@ -21,6 +22,8 @@ from pyegress.plan.output_words import HlsWord, OutputsRequest, OutputWord, add_
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits, Start, Waits
 from pyegress.plan.selection import OneTrack
 from pyegress.plan.sources import AudioMixing
+from pyegress.plan.storage import StorageDefaults
+from pyegress.plan.storage_urls import azure_endpoint
 
 #: How texts about requests name the field; options are named on their own.
 _FIELD_NOTE = ": request has missing or invalid field:"
@@ -64,6 +67,8 @@ class Session:
     reconnect_window: float = DEFAULT_RECONNECT_WINDOW
     overwrite: bool = False
     browser: BrowserOptions = DEFAULT_BROWSER
+    #: Credentials of buckets.
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for name, value in (("duration", self.duration), ("wait", self.wait), ("max_file_size", self.max_file_size)):
@@ -195,7 +200,7 @@ def _planned(
     encoding: EncodingArguments,
 ) -> RecordingPlan:
     for word in session.outputs:
-        add_output(request, word)
+        add_output(request, word, session.environment)
     if encoding.preset_number is not None:
         request.preset = pb.EncodingOptionsPreset.Name(encoding.preset_number)  # type: ignore[assignment]
     return _request_plan(request, session, encoding)
@@ -216,6 +221,7 @@ def _request_plan(
         api_key=connection.api_key if connection else "",
         api_secret=connection.api_secret if connection else "",
         any_extension=True,
+        storage=StorageDefaults(azure_endpoint=azure_endpoint(session.environment)),
         websocket_streams=True,
         overwrite=session.overwrite,
         limits=_limits(session),

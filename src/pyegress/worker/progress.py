@@ -107,6 +107,7 @@ class RecordedFile:
         """The file as `--json` and `index.json` write it."""
         return {
             "path": str(self.path),
+            "location": self.location or str(self.path),
             "size": self.size,
             "duration": round(self.duration, 6),
             "identity": self.identity,
