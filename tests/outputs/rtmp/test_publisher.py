@@ -116,6 +116,7 @@ async def test_what_servers_say(server: RtmpServer) -> None:
     assert "nothing listens at 127.0.0.1" in await encoders.failure(
         f"rtmp://127.0.0.1:{free_port(socket.SOCK_STREAM)}/a/{KEY}"
     )
+    assert "connection refused" in await encoders.failure(f"rtmp://localhost:{free_port(socket.SOCK_STREAM)}/a/{KEY}")
     assert "cannot be resolved" in await encoders.failure(f"rtmp://no-such-host.invalid/a/{KEY}")
     assert "does not answer with TLS" in await encoders.failure(server.url(KEY).replace("rtmp:", "rtmps:"))
     closed = await encoders.publisher.connect(destination(server.url(KEY, "closed")))
