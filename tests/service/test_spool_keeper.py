@@ -24,6 +24,7 @@ from pyegress.service.config_reader import Seconds
 from pyegress.service.config_sections import SpoolSection
 from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.worker_pool import WorkerPool
+from pyegress.service.zygote import Zygote
 from pyegress.storage.journal_entries import Attempted, Begun, Entry, Moved, ObjectKey, Planned, SpoolState, Told
 from pyegress.storage.spool import Spool, SpoolFolder
 from pyegress.storage.spooled_plan import SpooledPlan
@@ -52,7 +53,7 @@ class Node:
             self.spool,
             section or SpoolSection(),
             SERVICE,
-            WorkerPool(0),
+            WorkerPool(0, Zygote()),
             publish=self._publish,
             on_upload=lambda tried: None,
             runs=self.running.__contains__,

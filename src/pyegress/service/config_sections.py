@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from pyegress.plan.recording_plan import SessionLimits
+from pyegress.plan.websocket_format import SoundEncoding, WebsocketFormat
 from pyegress.service.config_reader import UNLIMITED, About, AnySection, Seconds, unused
 from pyegress.storage.spool_steps import Retention
 
@@ -153,3 +154,17 @@ class WebhooksSection:
     api_key: Annotated[str, About('Name of the API key that signs; "" is api_key.')] = ""
     include_events: Annotated[tuple[str, ...], About("Only these.", ["egress_ended"])] = ()
     exclude_events: Annotated[tuple[str, ...], About("All but these.", ["egress_updated"])] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WebsocketSection:
+    """What receivers of sound are sent, unless their URLs say otherwise (docs/streams.md)."""
+
+    encoding: Annotated[str, About("pcm_s16le, or opus: the packets of a track as they were published.")] = "pcm_s16le"
+    sample_rate: Annotated[int, About("Hz; 0 is that of the track, 8000 or 48000.")] = 0
+    channels: Annotated[int, About("1 or 2.")] = 2
+    describe: Annotated[bool, About("The first text frame says what follows.")] = False
+
+    @property
+    def format(self) -> WebsocketFormat:
+        return WebsocketFormat(SoundEncoding(self.encoding), self.sample_rate, self.channels, self.describe)

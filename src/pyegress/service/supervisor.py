@@ -32,12 +32,12 @@ from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart, Listener
-from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
 from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
+from pyegress.service.zygote import Zygote
 from pyegress.storage.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -68,8 +68,9 @@ class Supervisor:
         *,
         node_id: str = "",
         browser_missing: Callable[[], EgressError | None] = lambda: None,
+        zygote: Zygote | None = None,
     ) -> None:
-        """`browser_missing` says why pages cannot be recorded here."""
+        """`browser_missing` says why pages cannot be recorded here. `zygote` makes the workers."""
         self.config = config
         self._browser_missing = browser_missing
         self.node_id = node_id or new_node_id()
@@ -82,7 +83,8 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, tuple[Monotonic, pb.EgressInfo]] = {}
         self._listeners: list[Listener] = []
-        self._pool = WorkerPool(config.spare_workers)
+        self._zygote = zygote or Zygote()
+        self._pool = WorkerPool(config.spare_workers, self._zygote)
         self.spool = SpoolKeeper(
             Spool(config.spool_directory),
             config.spool,
@@ -115,6 +117,7 @@ class Supervisor:
             await asyncio.wait({self._ticking})
         await self.spool.aclose()
         await self._pool.aclose()
+        await self._zygote.aclose()
 
     # -- EgressService ----------------------------------------------------------------------------------------------
 
@@ -157,6 +160,8 @@ class Supervisor:
         run = EgressRun(plan, launch, info, publish=self._publish, on_upload=self.uploads.add)
         self._runs[start.egress_id] = run
         self.watch.loads[start.egress_id] = Load(cost, monotonic())
+        about = {"egress_id": start.egress_id, "room": plan.room_name}
+        logger.info("accepted: %s", start.request.DESCRIPTOR.name, extra=about)
         self._publish(info)
         task = asyncio.create_task(self._run(start.egress_id, run), name=f"egress {start.egress_id}")
         self._tasks[start.egress_id] = task
@@ -269,17 +274,16 @@ class Supervisor:
             ws_url=start.ws_url,
             retry_count=start.retry_count,
         )
-        plan = plan_recording(start.request, beside, self._service)
-        check_offered(plan)
-        return plan
+        return plan_recording(start.request, beside, self._service)
 
     def _protected(self, plan: RecordingPlan) -> Service:
         """What the worker is told; a page must not reach what belongs to us."""
         if not plan.needs_browser:
             return self._service
-        kept = {self.config.template_port} if self.config.serves_templates else set()
-        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
         browser = self._service.browser
+        # The page of the default layouts is served by this process too.
+        kept = {int(place.rpartition(":")[2]) for place in browser.trusted}
+        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
         return replace(self._service, browser=replace(browser, own=(*browser.own, *ours)))
 
     def _check_free(self, plan: RecordingPlan) -> None:

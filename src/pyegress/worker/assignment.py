@@ -20,7 +20,6 @@ from pyegress.storage.spool import MEDIA
 from pyegress.worker.delivered_session import DeliveredSession
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.egress_session import EgressSession
-from pyegress.worker.encoding_session import encoding_session
 from pyegress.worker.left_egress import LeftEgress
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
@@ -87,6 +86,9 @@ def assign(
 
 def _session(plan: RecordingPlan, delivery: Delivery, on_progress: Callable[[Progress], None]) -> EgressSession:
     if not plan.passthrough:
+        # What encodes is large, and takes a tenth of a second to load: copies need not wait for it.
+        from pyegress.worker.encoding_session import encoding_session
+
         return encoding_session(plan, delivery=delivery, on_progress=on_progress)
     copies, output = _copies(plan, delivery)
 

@@ -1,8 +1,8 @@
-"""`python -m pyegress.worker.process FD`: one egress in a process of its own, told what to do over a socket.
+"""One egress in a process of its own, forked by a zygote and told what to do over a socket.
 
-Loads everything, says that it is ready, waits for a launch (or for something that another worker left), records, says
-how it stands and how it ended. SIGTERM is an ordinary end. When its supervisor vanishes it records on, and leaves its
-last `EgressInfo` in the spool.
+Says that it is ready, waits for a launch (or for something that another worker left), records, says how it stands and
+how it ended. SIGTERM is an ordinary end. When its supervisor vanishes it records on, and leaves its last `EgressInfo`
+in the spool.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -287,18 +286,13 @@ async def _main(descriptor: int) -> None:
             await writer.wait_closed()
 
 
-def main() -> None:
-    """Entry point."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    descriptor = int(sys.argv[1])
+def run_worker(descriptor: int, *, loaded: bool) -> None:
+    """All that a worker does, with its end of the socket pair. `loaded`: everything is loaded before it is ready."""
+    if loaded:
+        import pyegress.worker.encoding_session  # noqa: F401
     try:
         from uvloop import run
     except ImportError:
         asyncio.run(_main(descriptor))
     else:
         run(_main(descriptor))
-
-
-if __name__ == "__main__":
-    main()
