@@ -239,6 +239,9 @@ class SpoolKeeper:
     async def _resume(self, egress_id: str, kept: Kept) -> None:
         assert kept.plan is not None
         logger.info("egress %s: %s", egress_id, kept.decision.reason)
+        # Nobody had ended it, or nobody finished it: now, since the record goes on meanwhile.
+        unfinished = kept.record.state in (SpoolState.RECORDING, SpoolState.FINISHING)
+        interrupted = unfinished or not kept.record.end_reason
         if not status_of(kept.info).final and kept.record.objects and not kept.published:
             self._tell(kept, ending(kept.info, end_reason(kept)))
         try:
@@ -253,7 +256,6 @@ class SpoolKeeper:
         except EgressError as error:
             await asyncio.to_thread(_append, kept.folder, Attempted(wall(), error.message, error.retryable))
             outcome = Outcome(end_reason(kept), pending=error.message)
-        interrupted = kept.record.state in (SpoolState.RECORDING, SpoolState.FINISHING)
         await self._conclude(egress_id, kept, noted(outcome) if interrupted else outcome)
 
     async def _conclude(self, egress_id: str, kept: Kept, outcome: Outcome) -> None:
