@@ -15,6 +15,7 @@ from livekit.protocol import egress as pb
 from pyegress.clock import wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
+from pyegress.media.steps import Step
 from pyegress.outputs.manifest import (
     Manifest,
     ManifestFile,
@@ -69,6 +70,9 @@ class DeliveredSession:
 
     def progress(self) -> Progress:
         return self._with_uploads(self._session.progress())
+
+    def steps(self) -> list[Step]:
+        return self._session.steps()
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         self._session.update_streams(request)
