@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from pyegress.lifecycle.zygote_messages import ZYGOTE_NAME
 from tests.support.livekit_server import LiveKitServer, free_port
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -72,6 +73,11 @@ class ServiceProcess:
         """Everything that it wrote, over restarts."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
+    def accepted(self) -> list[str]:
+        """The egresses that it took, by its log."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [line["egress_id"] for line in lines if line["message"].startswith("accepted: ")]
+
     @property
     def pid(self) -> int:
         assert self._process is not None
@@ -82,8 +88,9 @@ class ServiceProcess:
         return self._process is not None and self._process.poll() is None
 
     def workers(self) -> list[psutil.Process]:
-        """The processes of its egresses and spares."""
-        return psutil.Process(self.pid).children(recursive=True)
+        """The processes of its egresses and spares; not that which forks them."""
+        below = psutil.Process(self.pid).children(recursive=True)
+        return [child for child in below if child.name() != ZYGOTE_NAME]
 
     async def start(self) -> None:
         """Wait until its doors are open."""
@@ -141,7 +148,7 @@ async def serving(
     assert "Traceback" not in service.log, service.log
 
 
-async def until_nothing_runs(service: ServiceProcess, spares: int = 1, within: float = 20.0) -> None:
+async def until_nothing_runs(service: ServiceProcess, spares: int = 0, within: float = 20.0) -> None:
     """Wait until no egress has a process any more."""
     await eventually(lambda: len(service.workers()) <= spares, f"only {spares} spare workers are left", within)
 

@@ -14,7 +14,16 @@ from contextlib import suppress
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.json_lines import BadLine, encode
 from pyegress.lifecycle.outcome import Failure
-from pyegress.lifecycle.worker_messages import LINE_LIMIT, FromWorker, Launch, LogLine, Ready, ToWorker, from_worker
+from pyegress.lifecycle.worker_messages import (
+    LINE_LIMIT,
+    Finish,
+    FromWorker,
+    Launch,
+    LogLine,
+    Ready,
+    ToWorker,
+    from_worker,
+)
 from pyegress.service.zygote import UNKNOWN, Child, Zygote
 
 logger = logging.getLogger(__name__)
@@ -88,6 +97,11 @@ class Worker:
         """Have it record. `about` goes with every log line of it."""
         self._about |= about
         self.send(launch)
+
+    def finish(self, finish: Finish) -> None:
+        """Have it finish what another one left."""
+        self._about["egress_id"] = finish.launch.egress_id
+        self.send(finish)
 
     def send(self, message: ToWorker) -> None:
         """Say something; a process that is gone does not hear it."""
