@@ -248,8 +248,7 @@ class WorkerProcess:
             return tasks_text()
         if self._assignment is None:
             return "nothing is recorded\n"
-        session = self._assignment.session
-        return pipeline_text(session.progress(), session)
+        return pipeline_text(self._assignment.session)
 
     async def _was_received(self) -> bool:
         waiting = [asyncio.create_task(event.wait()) for event in (self._received, self._alone)]
