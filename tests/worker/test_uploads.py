@@ -239,6 +239,26 @@ async def test_both_refuse(s3_server: S3Server, gcs_server: GcsServer, tmp_path:
     assert path.read_bytes() == content
 
 
+async def test_giving_up(own_s3: S3Server, tmp_path: Path) -> None:
+    """Nobody waits any more; everything is kept, and told as what may be tried again."""
+    async with TcpProxy("127.0.0.1", own_s3.port) as proxy:
+        proxy.stall()
+        storage = own_s3.storage_at(f"http://127.0.0.1:{proxy.port}")
+        uploads = Uploads(tmp_path / "scratch")
+        paths = [uploads.place(f"{number}.ts", storage) for number in range(module.AT_ONCE + 2)]
+        for path in paths:
+            _write(path, 100_000)
+        futures = [uploads.deliver(path, ObjectKind.SEGMENT) for path in paths]
+        await eventually(lambda: proxy.connections, "a connection")
+        uploads.give_up()
+        await uploads.aclose()
+        errors = [future.exception() for future in futures]
+    assert all(isinstance(error, OutputFailed) and error.retryable for error in errors)
+    assert all("it was broken off" in str(error) for error in errors)
+    assert all(path.exists() for path in paths)
+    assert own_s3.names() == []
+
+
 async def test_a_line_of_one_megabyte_a_second(s3_server: S3Server, tmp_path: Path) -> None:
     async with TcpProxy("127.0.0.1", s3_server.port) as proxy:
         proxy.rate = MIB

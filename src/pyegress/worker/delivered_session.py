@@ -72,6 +72,10 @@ class DeliveredSession:
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
         self.inner.stop(reason, details)
 
+    def give_up(self) -> None:
+        """Wait for no upload any more: what is not there is kept on this machine, and told as an error."""
+        self._uploads.give_up()
+
     def steps(self) -> list[Step]:
         """Those of the session inside."""
         return self.inner.steps() if isinstance(self.inner, HasSteps) else []

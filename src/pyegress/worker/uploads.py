@@ -84,6 +84,7 @@ class Uploads:
         self._in_turn = 0
         self._delivered = self._bytes_delivered = 0
         self._ending_since: Monotonic | None = None
+        self._given_up = False
         #: Whether anything went to the backup storage.
         self.backup_used = False
 
@@ -150,6 +151,13 @@ class Uploads:
         if self._ending_since is None:
             self._ending_since = monotonic()
 
+    def give_up(self) -> None:
+        """Bring nothing more: what is not confirmed stays where it is, and is told as an error. Idempotent."""
+        self._given_up = True
+        for task in self._active:
+            task.cancel()
+        self._start_next()
+
     async def aclose(self) -> None:
         """Wait until everything is confirmed or given up."""
         self.finishing()
@@ -180,6 +188,10 @@ class Uploads:
         return max(since, self._ending_since) + LAST_PATIENCE - now
 
     def _start_next(self) -> None:
+        while self._queue and self._given_up:
+            item = self._queue.popleft()
+            del self._objects[item.path]
+            _fail(item.waiting, _broken_off(item))
         while self._queue and self._in_turn < AT_ONCE:
             self._in_turn += 1
             self._start(self._upload_in_turn(self._queue.popleft()))
@@ -222,6 +234,9 @@ class Uploads:
         except EgressError as error:
             _fail(waiting, _kept(error, item.path))
             return
+        except asyncio.CancelledError:
+            _fail([*waiting, *item.waiting], _broken_off(item))
+            raise
         except BaseException as error:
             _fail(waiting, EgressError(f"An upload failed: {type(error).__name__}"))
             raise
@@ -255,6 +270,11 @@ def _kept(error: EgressError, path: Path) -> OutputFailed:
     return OutputFailed(
         error.message, remedy=remedy, field=error.field, code=error.code, fault=error.fault, retryable=error.retryable
     )
+
+
+def _broken_off(item: _Object) -> OutputFailed:
+    label = item.place.storage.label
+    return _kept(OutputFailed(f"{label} upload failed: it was broken off", field=label, retryable=True), item.path)
 
 
 def _queue_full(storage: Storage, count: int, path: Path) -> OutputFailed:
