@@ -151,7 +151,8 @@ async def test_a_zygote_that_was_forked_of_its_supervisor(killed: bool) -> None:
     assert service.stdout is not None
     assert service.stdin is not None
     worker, zygote = map(int, (await service.stdout.readline()).split())
-    assert (seen(worker, "comm"), seen(zygote, "comm")) == (WORKER_NAME, "pyegress-zygote")
+    names = [WORKER_NAME, "pyegress-zygote"]
+    await eventually(lambda: [seen(pid, "comm") for pid in (worker, zygote)] == names, "both are named")
     if killed:
         service.kill()
     else:
