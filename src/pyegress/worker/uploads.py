@@ -50,6 +50,8 @@ class _Object:
     place: _Place
     kind: ObjectKind
     size: int
+    #: How often its place had been asked for when it was handed over last.
+    version: int
     waiting: list[asyncio.Future[Delivered]] = field(default_factory=list)
     sent: int = 0
 
@@ -85,8 +87,6 @@ class Uploads:
         self._delivered = self._bytes_delivered = 0
         self._ending_since: Monotonic | None = None
         self._given_up = False
-        #: Whether anything went to the backup storage.
-        self.backup_used = False
 
     @property
     def progress(self) -> UploadProgress:
@@ -122,6 +122,7 @@ class Uploads:
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         if (known := self._objects.get(path)) is not None:
             known.waiting.append(future)
+            known.version = place.asked
             return future
         if len(self._queue) >= MOST_WAITING:
             future.set_exception(_queue_full(place.storage, len(self._queue), path))
@@ -129,7 +130,7 @@ class Uploads:
         size = 0
         with suppress(OSError):
             size = path.stat().st_size
-        item = self._objects[path] = _Object(path, place, kind, size, [future])
+        item = self._objects[path] = _Object(path, place, kind, size, place.asked, [future])
         if kind is ObjectKind.PLAYLIST:
             # Not behind the segments that it does not name yet: viewers wait for it.
             self._start(self._upload(item))
@@ -221,7 +222,7 @@ class Uploads:
 
     async def _bring(self, item: _Object) -> None:
         waiting, item.waiting = item.waiting, []
-        place, version = item.place, item.place.asked
+        place, version = item.place, item.version
         item.sent = 0
 
         def sent(count: int) -> None:
@@ -243,7 +244,6 @@ class Uploads:
         place.confirmed = version
         self._delivered += 1
         self._bytes_delivered += brought.stored.size
-        self.backup_used = self.backup_used or brought.backup
         stored = brought.stored
         for future in waiting:
             if not future.done():
