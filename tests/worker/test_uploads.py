@@ -223,6 +223,20 @@ async def test_the_backup_is_used_when_the_first_choice_is_away(
     assert stored.read_bytes() == content
 
 
+async def test_a_file_that_is_gone_is_no_reason_for_the_backup(
+    s3_server: S3Server, gcs_server: GcsServer, tmp_path: Path
+) -> None:
+    uploads = Uploads(tmp_path / "scratch", backup=gcs_server.storage)
+    gone = uploads.place("gone.ts", s3_server.storage)
+    there = uploads.place("there.ts", s3_server.storage)
+    _write(there, 10)
+    with pytest.raises(OutputFailed, match="Cannot read"):
+        await uploads.deliver(gone, ObjectKind.SEGMENT)
+    delivered = await uploads.deliver(there, ObjectKind.SEGMENT)
+    await uploads.aclose()
+    assert not delivered.backup
+
+
 async def test_both_refuse(s3_server: S3Server, gcs_server: GcsServer, tmp_path: Path) -> None:
     backup = replace(_storage(s3_server), bucket="nowhere")
     uploads = Uploads(tmp_path / "scratch", backup=backup)

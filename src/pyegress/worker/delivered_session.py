@@ -62,7 +62,7 @@ class DeliveredSession:
         self._plan = plan
         self._uploads = uploads
         self._on_progress = on_progress
-        self._catalogue = Catalogue(delivery or uploads)
+        self._catalogue = Catalogue(delivery or uploads, remember=plan is not None and plan.manifest)
         self.inner = make(self._catalogue, self._report)
 
     @property
