@@ -307,11 +307,8 @@ class EgressRun:
     @property
     def _plain_details(self) -> str:
         """The details without what they say of uploads."""
-        return (
-            self.info.details.removesuffix(self._uploads_told).removesuffix("; ")
-            if self._uploads_told
-            else (self.info.details)
-        )
+        details, told = self.info.details, self._uploads_told
+        return details.removesuffix(told).removesuffix("; ") if told else details
 
     def _begin_to_end(self, reason: EndReason | None, at: Wall) -> None:
         match reason:

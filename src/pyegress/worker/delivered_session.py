@@ -61,7 +61,7 @@ class DeliveredSession:
         self._plan = plan
         self._uploads = uploads
         self._on_progress = on_progress
-        self._catalogue = Catalogue(delivery or uploads)
+        self._catalogue = Catalogue(delivery or uploads, remember=plan is not None and plan.manifest)
         self.inner = make(self._catalogue, self._report)
 
     @property
@@ -70,6 +70,10 @@ class DeliveredSession:
 
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
         self.inner.stop(reason, details)
+
+    def give_up(self) -> None:
+        """Wait for no upload any more: what is not there is kept on this machine, and told as an error."""
+        self._uploads.give_up()
 
     def progress(self) -> Progress:
         return self._with_uploads(self.inner.progress())
