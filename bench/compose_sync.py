@@ -150,7 +150,7 @@ async def record(
         recording = pyegress.record_room(fps=scene.fps, **common)
     plan = recording.plan
     assert isinstance(plan, RecordingPlan)
-    session = RecordingSession(plan, make_recorder=lambda failed: Composition(plan, on_error=failed), seam=seam)
+    session = RecordingSession(plan, make_recorder=lambda on_over: Composition(plan, on_over=on_over), seam=seam)
     result = await session.run()
     result.check()
     for warning in (*result.warnings, *result.files[0].warnings):

@@ -12,7 +12,12 @@ import pytest
 from tests.support.leaks import Snapshot, wait_for_no_leaks, wait_for_no_tasks
 from tests.support.livekit_server import LiveKitServer
 from tests.support.netns import NetworkNamespace, why_unavailable
-from tests.support.sharing import MARKER, machine, put_last, workers
+from tests.support.object_servers import AzureServer, GcsServer, ObjectServer, S3Server
+from tests.support.object_servers import why_unavailable as why_no_storages
+from tests.support.redis_server import RedisServer
+from tests.support.redis_server import why_unavailable as redis_server_missing
+from tests.support.sharing import MARKER, machine, put_in_order, workers
+from tests.support.stack import Stack, running_stack
 
 _SERVERS = pytest.StashKey[list[LiveKitServer]]()
 
@@ -48,6 +53,67 @@ def new_livekit_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 def own_livekit_server(new_livekit_server: Callable[..., LiveKitServer]) -> LiveKitServer:
     """A server for one test that may stop, kill or restart it."""
     return new_livekit_server()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that tests share: channels and keys of your own name, no restarts."""
+    _need_redis()
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Redis and a livekit-server on it that tests share."""
+    _need_redis()
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[Stack]:
+    """For one test that kills or restarts them; Redis keeps what it has on disk."""
+    _need_redis()
+    with running_stack(tmp_path / "stack", "appendonly yes") as running:
+        yield running
+
+
+def _need_redis() -> None:
+    if reason := redis_server_missing():
+        pytest.skip(reason)
+
+
+def _storage(kind: type[ObjectServer], factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    if reason := why_no_storages():
+        pytest.skip(reason)
+    with kind(factory.mktemp(kind.kind)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """S3 for all tests: names of your own, no restarts."""
+    yield from _storage(S3Server, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Google Cloud Storage for all tests."""
+    yield from _storage(GcsServer, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Azure Blob Storage for all tests."""
+    yield from _storage(AzureServer, tmp_path_factory)
+
+
+@pytest.fixture(params=["s3", "gcs", "azure"])
+def object_server(request: pytest.FixtureRequest) -> ObjectServer:
+    """Each kind of storage in turn."""
+    server: ObjectServer = request.getfixturevalue(f"{request.param}_server")
+    return server
 
 
 @pytest.fixture
@@ -87,7 +153,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     request.getfixturevalue("rtc_runtime")
-    for shared in ("livekit_server",):
+    for shared in ("livekit_server", "s3_server", "gcs_server", "azure_server", "object_server"):
         if shared in request.fixturenames:
             request.getfixturevalue(shared)
     if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
@@ -99,7 +165,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    put_last(items)
+    put_in_order(items)
 
 
 def pytest_xdist_auto_num_workers() -> int:

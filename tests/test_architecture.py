@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "browser": {"plan"},
     "media": PURE,
     "outputs": PURE | {"media"},
-    # What is kept of an egress on the disk is its request and its end.
+    # Storages are described by the plan; what is kept of an egress on the disk is its request and its end.
     "storage": {"plan", "lifecycle"},
     "worker": PURE | {"room", "browser", "media", "outputs", "storage"},
     # The supervisor finds in the spool what earlier ones left; workers do what is to be done with it.

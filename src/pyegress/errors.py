@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 
 
@@ -134,3 +135,9 @@ class OutputFailed(EgressError):
 
     code = Code.INVALID_ARGUMENT
     fault = Fault.DESTINATION
+
+
+def cause_of(error: OSError) -> str:
+    """What the operating system says, without the addresses that asyncio puts in its place."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)

@@ -1,10 +1,10 @@
 // The page of a RoomComposite: joins with what is in its URL, draws the layout, says when to record.
 
-import EgressHelper from '@livekit/egress-sdk';
 import { RoomAudioRenderer, RoomContext } from '@livekit/components-react';
 import { Room } from 'livekit-client';
 import { useEffect, useMemo, useState } from 'react';
 import { Stage } from './Stage';
+import { EgressHelper } from './room/egress';
 import { recordWhenReady } from './room/recording';
 
 /** What an egress reads before it records: the text says why it will not. */
@@ -30,9 +30,10 @@ export function App() {
   useEffect(() => {
     if (where instanceof Error) return;
     EgressHelper.onLayoutChanged(setLayout);
-    EgressHelper.setRoom(room);
     const stopWaiting = recordWhenReady(room, () => EgressHelper.startRecording());
-    room.connect(where.url, where.token, { autoSubscribe: true }).catch((error: unknown) => {
+    const joining = room.connect(where.url, where.token, { autoSubscribe: true });
+    // Not before it has joined: a room that cannot be joined is an error, and not the end of a recording.
+    joining.then(() => EgressHelper.setRoom(room)).catch((error: unknown) => {
       const text = `The room could not be joined: ${error instanceof Error ? error.message : String(error)}`;
       console.error(text);
       setFailure(text);

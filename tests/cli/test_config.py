@@ -74,7 +74,7 @@ SERVER = {"LIVEKIT_URL": "ws://h", "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET":
             ["warning"],
         ),
         ("webhooks: {urls: [nowhere]}", ["error"]),
-        ("template_port: 1", ["note"]),
+        ("io_workers: 1", ["note"]),
     ],
 )
 def test_kinds_of_problems(text: str, kinds: list[str]) -> None:

@@ -66,5 +66,8 @@ def test_clips_are_encoded_once_and_damaged_files_again(tmp_path: Path, monkeypa
     assert len(encoded) == 1
     (stored,) = tmp_path.rglob("*.clip")
     stored.write_bytes(stored.read_bytes()[:-100])
-    assert load_clip.__wrapped__(_spec(Codec.VP8)) == first
+    again = load_clip.__wrapped__(_spec(Codec.VP8))
+    # libvpx's realtime mode looks at the clock: another encoding may have other bytes.
+    assert [len(phase) for phase in again.phases] == [len(phase) for phase in first.phases]
+    assert load_clip.__wrapped__(_spec(Codec.VP8)) == again
     assert len(encoded) == 2

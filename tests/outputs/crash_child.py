@@ -1,8 +1,9 @@
 """A process that records, to be killed: `python -m tests.outputs.crash_child FRAMES PATH PROGRESS MODE [CALL]`.
 
 FRAMES is a pickle of (container, streams). PROGRESS is a file of one little-endian double per stream: the seconds that
-`write` has taken, and behind them one byte that says what the process does. MODE `write` writes without end; `close`
-writes everything once and then kills itself before the CALL-th system call of closing that changes a disk.
+`write` has taken, and behind them one byte that says what the process does. MODE `write` writes for minutes of media
+and waits to be killed; `close` writes everything once and then kills itself before the CALL-th system call of closing
+that changes a disk.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pyegress.outputs.muxer import StreamSpec
 from pyegress.rtp.frame import EncodedFrame
 
 WRITING, CLOSING, CLOSED = 1, 2, 3
+#: Not more, however late the killer is: all of it will be decoded.
+_TURNS = 60
 _CHANGES = ("write", "pwrite", "ftruncate", "copy_file_range", "sendfile", "replace", "fdatasync", "fchmod", "open")
 
 
@@ -67,12 +70,14 @@ def main() -> None:
     writer = FileWriter(Path(path), container, specs)
     state_at = 8 * len(streams)
     turn = 0
-    while mode == "write" or turn == 0:
+    while turn < (_TURNS if mode == "write" else 1):
         for seconds, stream, frame, pts in schedule(streams, turn, length):
             writer.write(stream, frame, pts)
             struct.pack_into("<d", progress, 8 * stream, seconds)
             progress[state_at] = WRITING
         turn += 1
+    if mode == "write":
+        signal.pause()
     progress[state_at] = CLOSING
     die_before(int(rest[0]))
     writer.close()

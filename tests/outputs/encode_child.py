@@ -1,10 +1,11 @@
-"""A process that encodes without end, to be killed: `python -m tests.outputs.encode_child PATH VIDEO AUDIO`.
+"""A process that encodes for a while and waits to be killed: `python -m tests.outputs.encode_child PATH VIDEO AUDIO`.
 
 VIDEO and AUDIO are names of codecs, `-` for none. Each written second is said on standard output.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from pyegress.rtp.frame import EncodedFrame
 from tests.media.encoding import audio, pictures, sound, video
 
 FPS = 30
+#: Not more, however late the killer is: all of it will be decoded.
+SECONDS = 30
 
 
 def main() -> None:
@@ -29,7 +32,7 @@ def main() -> None:
     film = pictures(20 * FPS) if seer else []
     second_of_sound = sound(1.0, [0.5])
     writer: FileWriter | None = None
-    for second in range(10_000):
+    for second in range(SECONDS):
         seen: list[EncodedFrame] = []
         if seer is not None:
             for tick in range(second * FPS, (second + 1) * FPS):
@@ -44,6 +47,7 @@ def main() -> None:
         for frame in heard:
             writer.write(len(specs) - 1, frame, frame.timestamp)
         print(second + 1, flush=True)  # noqa: T201
+    signal.pause()
 
 
 if __name__ == "__main__":

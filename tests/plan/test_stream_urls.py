@@ -44,9 +44,9 @@ pytestmark = pytest.mark.unit
             "mux://{123...8-9}",
         ),
         (
-            "srt://host:9000?mode=caller&passphrase=pass",
+            "srt://host:9000?mode=caller&passphrase=passphrase",
             StreamProtocol.SRT,
-            "srt://host:9000?mode=caller&passphrase=pass",
+            "srt://host:9000?mode=caller&passphrase=passphrase",
             "srt://host:9000?mode={...}&passphrase={...}",
         ),
         ("ws://[::1]:80/x?a=b", StreamProtocol.WEBSOCKET, "ws://[::1]:80/x?a=b", "ws://[::1]:80/x?a={...}"),

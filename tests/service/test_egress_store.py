@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from livekit.protocol import egress as pb
 
@@ -116,6 +116,7 @@ async def test_a_token_of_nobody_is_refused(store: EgressStore, token: str) -> N
     assert refused.value.field == "page_token"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_token_breaks_the_store(token: str) -> None:
     async def ask() -> None:

@@ -150,3 +150,63 @@ def test_wrong_rules_name_their_key(rules: object, field: str, text: str) -> Non
 def test_automatic_names_are_fine() -> None:
     read_rules([rule(request={"file_outputs": [{"filepath": "rec/"}]}), rule("track", {"file": {}})])
     read_rules([rule(request={"file_outputs": [{}]})])
+
+
+V2 = {"outputs": [{"file": {"filepath": "rec/{room_name}-{time}"}}]}
+
+
+def test_rooms_by_v2() -> None:
+    (request,) = requests([rule(request=V2 | {"preset": "H264_1080P_30"})], event("room_started"))
+    assert isinstance(request, pb.StartEgressRequest)
+    assert (request.room_name, request.WhichOneof("source")) == ("meeting-1", "template")
+    assert request.preset == pb.EncodingOptionsPreset.H264_1080P_30
+    (speaker,) = requests([rule(request=V2 | {"template": {"layout": "speaker"}})], event("room_started"))
+    assert speaker.template.layout == "speaker"
+    (mix,) = requests([rule(request=V2 | {"media": {"audio": {"capture_all": True}}})], event("room_started"))
+    assert mix.media.audio.capture_all
+
+
+def test_participants_by_v2() -> None:
+    (request,) = requests([rule("participant", V2)], event("participant_joined"))
+    assert request.media.participant_video.identity == "ada"
+    assert [route.participant_identity for route in request.media.audio.routes] == ["ada"]
+    screen = {
+        "media": {
+            "participant_video": {"prefer_screen_share": True},
+            "audio": {"routes": [{"channel": "AUDIO_CHANNEL_LEFT"}]},
+        }
+    }
+    (request,) = requests([rule("participant", V2 | screen)], event("participant_joined"))
+    assert request.media.participant_video.prefer_screen_share
+    assert request.media.participant_video.identity == "ada"
+    assert [(route.participant_identity, route.channel) for route in request.media.audio.routes] == [("ada", 1)]
+
+
+def test_tracks_by_v2() -> None:
+    named = {"outputs": [{"file": {"filepath": "{track_id}"}}], "preset": "PASSTHROUGH"}
+    events = [event("track_published", track="TR_a"), event("track_published", track="TR_v", kind=VIDEO)]
+    sound, picture = requests([rule("track", named)], *events)
+    assert (sound.media.audio.routes[0].track_id, sound.media.video_track_id) == ("TR_a", "")
+    assert (picture.media.video_track_id, len(picture.media.audio.routes)) == ("TR_v", 0)
+
+
+@pytest.mark.parametrize(
+    ("record", "request_", "key", "said"),
+    [
+        ("room", V2 | {"web": {"url": "https://a"}}, "auto_egress[0].request.web", "no source"),
+        ("participant", V2 | {"template": {}}, "auto_egress[0].request.template", "no source"),
+        (
+            "participant",
+            V2 | {"media": {"participant_video": {"identity": "bob"}}},
+            "auto_egress[0].request.media.participant_video.identity",
+            "comes from the event",
+        ),
+        ("track", V2 | {"room_name": "r"}, "auto_egress[0].request.room_name", "comes from the event"),
+        ("room", {"outputs": [{"file": {"filepath": "a.mp4"}}]}, "auto_egress[0].request", "again and again"),
+        ("room", {"outputs": []}, "auto_egress[0].request", "output"),
+    ],
+)
+def test_v2_rules_that_cannot_be(record: str, request_: dict[str, Any], key: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said) as refused:
+        read_rules([rule(record, request_)])
+    assert refused.value.field == key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import jwt
 import pytest
@@ -12,6 +13,7 @@ from livekit.protocol import egress as pb
 from livekit.protocol.webhook import WebhookEvent
 
 from pyegress.plan.recording_plan import Webhook
+from pyegress.service.outbox import Outbox
 from pyegress.service.webhooks import WebhookSender, WebhookSettings
 from tests.support.webhook_receiver import Received, receiving
 
@@ -28,9 +30,10 @@ async def receiver() -> AsyncIterator[Received]:
         yield received
 
 
-def sender_to(*urls: str, **settings: object) -> WebhookSender:
+def sender_to(*urls: str, outbox: Outbox | None = None, **settings: object) -> WebhookSender:
     merged: dict[str, object] = FAST | settings
-    return WebhookSender(WebhookSettings(webhooks=tuple(Webhook(url, "") for url in urls), **merged), KEYS)  # type: ignore[arg-type]
+    webhooks = tuple(Webhook(url, "") for url in urls)
+    return WebhookSender(WebhookSettings(webhooks=webhooks, **merged), KEYS, outbox)  # type: ignore[arg-type]
 
 
 def info(id: str = "EG_1", number: int = 0) -> pb.EgressInfo:
@@ -163,7 +166,7 @@ async def test_closing_waits_no_longer_than_it_is_given(receiver: Received, capl
 
 async def test_a_silent_receiver_is_left(receiver: Received) -> None:
     receiver.hold = asyncio.Event()
-    sender = sender_to(receiver.url, timeout=0.1, give_up=0.3)
+    sender = sender_to(receiver.url, timeout=0.1, give_up=3.0)
     sender.send("egress_started", info())
     await receiver.wait(lambda r: len(r.attempts) >= 2, "a second attempt")
     receiver.hold.set()
@@ -181,3 +184,30 @@ async def test_an_event_is_as_it_was_when_it_happened(receiver: Received) -> Non
     await sender.aclose()
     events: list[WebhookEvent] = receiver.events
     assert [e.egress_info.status for e in events] == [ACTIVE, COMPLETE]
+
+
+async def test_what_a_killed_service_did_not_deliver_is_sent_by_the_next(receiver: Received, tmp_path: Path) -> None:
+    """The first one is left as a kill leaves it: nothing of it runs any more, and its file is not closed."""
+    receiver.answer = lambda event: 503
+    killed = sender_to(receiver.url, outbox=Outbox(tmp_path / "outbox.db", "webhooks"))
+    await killed.open()
+    for number, event in enumerate(["egress_started", "egress_updated", "egress_ended"]):
+        killed.send(event, info(number=number))
+    killed.send("egress_started", info("EG_2"))
+    await killed.kept()
+    await receiver.wait(lambda r: len(r.attempts) >= 2, "two attempts")
+    for task in killed._tasks:
+        task.cancel()
+
+    receiver.answer = lambda event: 200
+    following = sender_to(outbox=Outbox(tmp_path / "outbox.db", "webhooks"))
+    await following.open()
+    await receiver.wait(lambda r: len(r.events) == 4, "four events")
+    assert receiver.names("EG_1") == ["egress_started", "egress_updated", "egress_ended"]
+    first = {event.egress_info.egress_id: event.id for event in receiver.attempts[:2]}
+    assert first["EG_1"] == next(event.id for event in receiver.events if event.egress_info.egress_id == "EG_1")
+    await following.aclose()
+    await killed.aclose(timeout=0.0)
+    third = Outbox(tmp_path / "outbox.db", "webhooks")
+    assert await third.open() == {}
+    await third.aclose()

@@ -10,7 +10,7 @@ from livekit.protocol import egress as pb
 from pyegress.clock import wall
 from pyegress.errors import Code, EgressError, NotFound
 from pyegress.plan.redact import redacted
-from pyegress.service.egress_service import EgressStart
+from pyegress.service.egress_service import EgressStart, Listener
 
 _FIELDS = {
     pb.RoomCompositeEgressRequest: "room_composite",
@@ -35,7 +35,7 @@ class ScriptedEgressService:
         self.updates: list[pb.UpdateStreamRequest] = []
         self.refusal: EgressError | None = None
         self.pause = 0.0
-        self._listeners: list[Callable[[pb.EgressInfo], None]] = []
+        self._listeners: list[Listener] = []
 
     async def start(self, start: EgressStart) -> pb.EgressInfo:
         self.starts.append(start)
@@ -76,7 +76,7 @@ class ScriptedEgressService:
     def bid(self, start: EgressStart) -> float | None:
         return None if self.load is None else self.load + self.step * len(self.running())
 
-    def listen(self, listener: Callable[[pb.EgressInfo], None]) -> Callable[[], None]:
+    def listen(self, listener: Listener) -> Callable[[], None]:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

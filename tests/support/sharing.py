@@ -1,7 +1,8 @@
 """Tests that run beside each other, and those that need the machine for themselves (`pytest -n`, pytest-xdist).
 
-Most of the suite waits in real time, so workers share a machine of few cores well. What measures time closely, or takes
-most of the machine, is marked `alone`: it comes last, on one worker, while the others do nothing.
+Tests of pure code and of codecs come first: they take all of the machine that they get. System tests follow, beside
+each other: most of them wait in real time. What measures time closely, or takes most of the machine, is marked `alone`:
+it comes last, on one worker, while the others do nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import pytest
 MARKER = "alone"
 
 
-def put_last(items: list[pytest.Item]) -> None:
-    """Sort tests that need the machine behind the others, as one group, which xdist gives to one worker."""
+def put_in_order(items: list[pytest.Item]) -> None:
+    """Sort the tests as the module says; those that are alone become one group, which xdist gives to one worker."""
     for item in items:
         if item.get_closest_marker(MARKER):
             item.add_marker(pytest.mark.xdist_group(MARKER))
-    items.sort(key=lambda item: item.get_closest_marker(MARKER) is not None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in (MARKER, "system")])
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pyegress.errors import Code, EgressError, NotFound
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import nanoseconds, starting_info
 from pyegress.plan.recording_plan import Service, Start
-from pyegress.service.egress_service import EgressStart
+from pyegress.service.egress_service import EgressStart, Listener
 
 SERVICE = Service(ws_url="ws://localhost:7880", api_key="key", api_secret="secret")
 
@@ -28,7 +28,7 @@ class SimulatedService:
         self.cancelled: list[str] = []
         self.hold: asyncio.Event | None = None
         self.refuse: list[EgressError] = []
-        self._listeners: list[Callable[[pb.EgressInfo], None]] = []
+        self._listeners: list[Listener] = []
 
     async def start(self, start: EgressStart) -> pb.EgressInfo:
         self.starts.append(start)
@@ -74,7 +74,7 @@ class SimulatedService:
     def bid(self, start: EgressStart) -> float | None:
         return 0.5
 
-    def listen(self, listener: Callable[[pb.EgressInfo], None]) -> Callable[[], None]:
+    def listen(self, listener: Listener) -> Callable[[], None]:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 

@@ -21,6 +21,11 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self.refusing = False
+        #: Bytes that clients have sent so far, and the most of them that pass in a second (None: all).
+        self.received = 0
+        self.rate: int | None = None
+        self._news = asyncio.Event()
+        self._free_at = 0.0
         #: Connections accepted so far.
         self.connections = 0
         self.port = 0
@@ -45,6 +50,16 @@ class TcpProxy:
         if self._tasks:
             await asyncio.wait(set(self._tasks))
         await self._server.wait_closed()
+
+    async def passed(self, count: int, within: float = 10.0) -> None:
+        """Wait until clients have sent `count` bytes."""
+        try:
+            async with asyncio.timeout(within):
+                while self.received < count:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{self.received} of {count} bytes passed within {within:g} s") from None
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -75,7 +90,7 @@ class TcpProxy:
                 self._writers.add(far_writer)
                 try:
                     async with asyncio.TaskGroup() as group:
-                        group.create_task(self._pump(reader, far_writer))
+                        group.create_task(self._pump(reader, far_writer, counted=True))
                         group.create_task(self._pump(far_reader, writer))
                 finally:
                     self._writers.discard(far_writer)
@@ -85,10 +100,21 @@ class TcpProxy:
             self._writers.discard(writer)
             writer.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool = False) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 await self._flowing.wait()
+                if counted:
+                    self.received += len(data)
+                    self._news.set()
+                    await self._throttled(len(data))
                 writer.write(data)
                 await writer.drain()
         writer.close()
+
+    async def _throttled(self, size: int) -> None:
+        """All connections share the rate."""
+        if self.rate is not None:
+            now = asyncio.get_running_loop().time()
+            self._free_at = max(self._free_at, now) + size / self.rate
+            await asyncio.sleep(self._free_at - now)

@@ -24,17 +24,18 @@ CELLS: dict[str, Region] = {
     "c": (0.0, 180.0, 320.0, 180.0),
     "d": (320.0, 180.0, 320.0, 180.0),
 }
+Outputs = Path | str | Sequence[Path | str]
 #: Small pictures: these tests are about content.
 SMALL: dict[str, Any] = {"width": 640, "height": 360, "overwrite": False}
 #: Seconds between sound and picture, and between participants, on a busy machine.
 TOLERANCE = 0.08
 
 
-def room(server: LiveKitServer, name: str, output: Path, **options: Any) -> pyegress.Recording:
+def room(server: LiveKitServer, name: str, output: Outputs, **options: Any) -> pyegress.Recording:
     return pyegress.record_room(room=name, output=output, **access(server), **(SMALL | options))
 
 
-def participant(server: LiveKitServer, name: str, output: Path, **options: Any) -> pyegress.Recording:
+def participant(server: LiveKitServer, name: str, output: Outputs, **options: Any) -> pyegress.Recording:
     arguments: dict[str, Any] = dict(access(server)) | SMALL | {"identity": "ada"} | options
     return pyegress.record_participant(room=name, output=output, **arguments)
 

@@ -54,7 +54,7 @@ def session_of(recording: Recording, seam: StandingStill | SeededImpairment) -> 
     """The session of a recording, over a network of its own."""
     plan = recording.plan
     assert isinstance(plan, RecordingPlan)
-    return RecordingSession(plan, make_recorder=lambda failed: Composition(plan, on_error=failed), seam=seam)
+    return RecordingSession(plan, make_recorder=lambda failed: Composition(plan, on_over=failed), seam=seam)
 
 
 async def test_loss_and_jitter(livekit_server: LiveKitServer, tmp_path: Path) -> None:

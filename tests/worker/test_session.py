@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, Wall, monotonic
 from pyegress.codecs import Codec
 from pyegress.errors import InvalidRequest, RoomConnectionFailed
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.steps import Step
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.room.events import (
@@ -132,6 +134,11 @@ class NotedRecorder:
         self.empty.append(at)
 
     def tick(self, now: Monotonic) -> None: ...
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        return ()
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None: ...
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         self.ended.append(end)

@@ -18,6 +18,7 @@ from pyegress.service.egress_reports import EgressReports
 from pyegress.service.egress_service import EgressService
 from pyegress.service.egress_store import EgressStore
 from pyegress.service.launcher import Launcher
+from pyegress.service.outbox import Outbox
 from pyegress.service.room_service import RoomService
 from pyegress.service.webhooks import WebhookSender
 
@@ -35,7 +36,7 @@ class TwirpDoor:
             webhooks = replace(webhooks, signing_key=settings.server.api_key)
         self._settings = settings
         self.store = EgressStore(settings.database)
-        self.sender = WebhookSender(webhooks, keys)
+        self.sender = WebhookSender(webhooks, keys, Outbox(settings.outbox, "webhooks"))
         self._reports = EgressReports(service, self.store, self.sender, retention=settings.retention)
         self._launcher = Launcher(service, self._reports)
         self._rooms = RoomService(settings.server)
@@ -58,10 +59,15 @@ class TwirpDoor:
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         return f"http://{host}:{self._port}"
 
+    def announces(self, egress_id: str) -> bool:
+        """Whether the webhooks of this egress are told by this door: it came through it and has not ended."""
+        return self._reports.announces(egress_id)
+
     async def open(self) -> None:
         """Open the store and listen. Raises EgressError when the file or the port cannot be had."""
         try:
             await self.store.open()
+            await self.sender.open()
             await self._reports.open()
             await self._listen()
         except BaseException:

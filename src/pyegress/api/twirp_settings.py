@@ -20,6 +20,7 @@ from pyegress.service.webhooks import WebhookSettings
 HOST, PORT = "127.0.0.1", 7985
 #: In the state directory.
 DATABASE = "egress.db"
+OUTBOX = "outbox.db"
 #: Where livekit-server sends its webhooks for recording rules.
 WEBHOOK_PATH = "/livekit/webhook"
 
@@ -40,6 +41,8 @@ class TwirpSettings:
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
     rules: tuple[RecordingRule, ...] = ()
     webhook_path: str = WEBHOOK_PATH
+    #: Webhooks that wait; ":memory:" loses them at the end.
+    outbox: Path | str = ":memory:"
 
     def all_keys(self) -> dict[str, str]:
         """The keys, with that of livekit-server, which signs its webhooks with it."""
@@ -84,4 +87,5 @@ def configured(config: ServiceConfig) -> TwirpSettings:
         ),
         rules=read_rules([dict(rule) for rule in config.auto_egress]),
         webhook_path=section.webhook_path,
+        outbox=Path(config.state_directory, OUTBOX),
     ).checked()

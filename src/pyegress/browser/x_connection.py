@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pyegress.browser.failures import BrowserFailed
@@ -58,6 +59,8 @@ class XConnection:
     def close(self) -> None:
         """Idempotent."""
         self._socket.close()
+        with suppress(BufferError):  # somebody still looks at them, and they go with him
+            self.pixels.close()
 
     def fileno(self) -> int:
         return self._socket.fileno()

@@ -5,9 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyegress.service.config import ServiceConfig
 from pyegress.service.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from pyegress.api.twirp import TwirpDoor
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +33,21 @@ class Door:
 
 def doors_of(config: ServiceConfig, supervisor: Supervisor) -> list[Door]:
     """The doors, closed yet. Raises EgressError that names the key of what cannot be."""
-    doors = [_psrpc(config, supervisor)] if config.redis is not None else []
+    doors: list[Door] = []
+    announced: Callable[[str], bool] = _nobody
     if wants_http(config):
-        doors.append(_twirp(config, supervisor))
+        http = _twirp(config, supervisor)
+        announced = http.announces
+        doors.append(Door("Egress API over HTTP", http.open, http.aclose))
+    if config.redis is not None:
+        doors.append(_psrpc(config, supervisor, announced))
     return doors
+
+
+def load_http() -> None:
+    """Load what the HTTP door needs: what is there before a zygote is forked takes memory once."""
+    import pyegress.api.twirp
+    import pyegress.api.twirp_settings  # noqa: F401
 
 
 def wants_http(config: ServiceConfig) -> bool:
@@ -39,9 +55,14 @@ def wants_http(config: ServiceConfig) -> bool:
     return config.api is not None or config.redis is None
 
 
-def _psrpc(config: ServiceConfig, supervisor: Supervisor) -> Door:
+def _nobody(egress_id: str) -> bool:
+    return False
+
+
+def _psrpc(config: ServiceConfig, supervisor: Supervisor, announced: Callable[[str], bool]) -> Door:
     from pyegress.api.psrpc.door import DoorSettings, PsrpcDoor
     from pyegress.api.psrpc.io_info import IoTimeouts
+    from pyegress.api.psrpc.orphans import OrphanPolicy
     from pyegress.api.psrpc.redis_options import RedisOptions
 
     assert config.redis is not None
@@ -55,14 +76,15 @@ def _psrpc(config: ServiceConfig, supervisor: Supervisor) -> Door:
         RedisOptions.from_mapping(asdict(config.redis)),
         node_id=supervisor.node_id,
         cluster_id=config.cluster_id,
-        settings=DoorSettings(io=timeouts),
+        settings=DoorSettings(io=timeouts, orphans=OrphanPolicy.after(config.orphan_timeout)),
+        announced=announced,
+        outbox=Path(config.state_directory, "outbox.db"),
     )
     return Door("psrpc over Redis", door.open, door.aclose, door.stop_accepting)
 
 
-def _twirp(config: ServiceConfig, supervisor: Supervisor) -> Door:
+def _twirp(config: ServiceConfig, supervisor: Supervisor) -> TwirpDoor:
     from pyegress.api.twirp import TwirpDoor
     from pyegress.api.twirp_settings import configured
 
-    door = TwirpDoor(supervisor, configured(config))
-    return Door("Egress API over HTTP", door.open, door.aclose)
+    return TwirpDoor(supervisor, configured(config))

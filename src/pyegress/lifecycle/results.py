@@ -25,6 +25,10 @@ def write_results(info: pb.EgressInfo, outcome: Outcome) -> None:
         _write_images(result, images)
     if outcome.streams:
         write_streams(info, outcome.streams)
+    if outcome.manifest_location:
+        info.manifest_location = outcome.manifest_location
+    if outcome.backup_used:
+        info.backup_storage_used = True
     if outcome.made:
         copy_single_result(info)
 

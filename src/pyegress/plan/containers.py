@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from enum import Enum
 
@@ -131,6 +132,17 @@ IMAGE_JPEG = (".jpeg", "image/jpeg")
 IMAGE_PNG = (".png", "image/png")
 IMAGE_WEBP = (".webp", "image/webp")
 MANIFEST = (".json", "application/json")
+
+_CONTENT_TYPES = {
+    ending: container.value.content_type for container in Container for ending in container.value.extensions
+}
+_CONTENT_TYPES |= dict((PLAYLIST, SEGMENT_TS, SEGMENT_FMP4, IMAGE_JPEG, MANIFEST))
+
+
+def content_type(name: str) -> str:
+    """What an object of this name is, by its extension."""
+    return _CONTENT_TYPES.get(posixpath.splitext(name)[1].lower(), "application/octet-stream")
+
 
 #: What a name may end in that is replaced when the output is of another kind. Any other ending is part of the name.
 KNOWN_EXTENSIONS = frozenset(

@@ -52,6 +52,15 @@ def starting_info(plan: RecordingPlan, request: EgressRequest) -> pb.EgressInfo:
     return info
 
 
+def without_webhooks(info: pb.EgressInfo) -> pb.EgressInfo:
+    """A copy for whoever must not tell the webhooks that the request names."""
+    copy = pb.EgressInfo()
+    copy.CopyFrom(info)
+    if (kind := copy.WhichOneof("request")) is not None:
+        getattr(copy, kind).ClearField("webhooks")
+    return copy
+
+
 def nanoseconds(at: Wall) -> int:
     """Unix nanoseconds, as EgressInfo counts time."""
     return round(at * 1_000_000) * 1_000

@@ -22,6 +22,7 @@ from pyegress.plan.recording_plan import (
 )
 from pyegress.plan.refusals import invalid_field, invalid_url, no_compatible_codec
 from pyegress.plan.storage import Storage, StorageDefaults, Upload, storage_for
+from pyegress.plan.stream_updates import MOST_DESTINATIONS, too_many_destinations
 from pyegress.plan.stream_urls import SCHEMES, Destination, StreamProtocol, destination, protocol_of, redact_url
 
 DEFAULT_SEGMENT_DURATION = 4
@@ -161,6 +162,8 @@ def _stream(message: pb.StreamOutput, asked: AskedOutputs) -> StreamOutput | Web
         ids.add(id_)
         # One URL twice would be two publishers with one key, who throw each other out.
         destinations.setdefault(url, destination(url, protocol, id=id_))
+    if len(destinations) > MOST_DESTINATIONS:
+        raise too_many_destinations(len(destinations))
     if protocol is StreamProtocol.WEBSOCKET:
         return WebsocketOutput(tuple(destinations.values()))
     return StreamOutput(protocol, tuple(destinations.values()))

@@ -16,6 +16,10 @@ from pyegress.plan.output_names import Naming, SegmentNames
 from pyegress.plan.sources import PageSource, Source, TemplateSource
 from pyegress.plan.storage import Storage, StorageDefaults
 from pyegress.plan.stream_urls import Destination, StreamProtocol
+from pyegress.plan.websocket_format import USUAL, WebsocketFormat
+
+#: For how long a destination of a stream that was lost is tried again, seconds.
+DEFAULT_STREAM_RETRY = 60.0
 
 
 class RequestType(Enum):
@@ -86,9 +90,10 @@ class StreamOutput:
 
 @dataclass(frozen=True, slots=True)
 class WebsocketOutput:
-    """Raw sound to WebSocket servers."""
+    """Sound to WebSocket servers, in `format` unless their URLs ask for another."""
 
     destinations: tuple[Destination, ...]
+    format: WebsocketFormat = USUAL
 
 
 class ImageFormat(Enum):
@@ -148,8 +153,9 @@ class SessionLimits:
 class Waits:
     """How long an egress waits, in seconds; None without limit.
 
-    `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again; `room` is for
-    a room that does not exist yet, `start_signal` for what a page writes when it is ready.
+    `grace` is how long a participant may be away, `reconnect` how long a lost connection is tried again, `stream` how
+    long a destination of a stream is; `room` is for a room that does not exist yet, `start_signal` for what a page
+    writes when it is ready.
     """
 
     tracks: float | None = DEFAULT_WAIT
@@ -158,6 +164,7 @@ class Waits:
     reconnect: float = DEFAULT_RECONNECT_WINDOW
     room: float | None = DEFAULT_WAIT
     start_signal: float | None = None
+    stream: float = DEFAULT_STREAM_RETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +189,9 @@ class Service:
     encoding: EncodingWish = field(default_factory=EncodingWish)
     any_extension: bool = False
     overwrite: bool = True
+    websocket: WebsocketFormat = USUAL
+    #: Requests of any form may send sound to WebSockets, not only those of one track and those of version 2.
+    websocket_streams: bool = False
     #: Seconds of the parts of low latency HLS, 0 without any.
     hls_part: float = 0.0
     browser: BrowserOptions = DEFAULT_BROWSER

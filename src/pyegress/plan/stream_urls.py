@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
 from pyegress.plan.refusals import invalid_url
+from pyegress.plan.srt_options import srt_options
+from pyegress.plan.websocket_format import USUAL, websocket_format
 
 
 class StreamProtocol(Enum):
@@ -18,19 +21,30 @@ class StreamProtocol(Enum):
     WEBSOCKET = "WebSocket"
 
 
+#: Where the streams of services go that are named by their scheme (`youtube://KEY`); the key is appended.
+INGESTS = {
+    "mux": "rtmps://global-live.mux.com:443/app/",
+    "youtube": "rtmps://a.rtmps.youtube.com:443/live2/",
+    "facebook": "rtmps://live-api-s.facebook.com:443/rtmp/",
+    "instagram": "rtmps://live-upload.instagram.com:443/rtmp/",
+    "vimeo": "rtmps://rtmp-global.cloud.vimeo.com:443/live/",
+    "cloudflare": "rtmps://live.cloudflare.com:443/live/",
+    "restream": "rtmp://live.restream.io/live/",
+    "trovo": "rtmp://livepush.trovo.live/live/",
+}
+#: Twitch names its ingest by location, so it has to be asked for: https://ingest.twitch.tv/ingests
+_TWITCH = "twitch"
+#: Schemes that stand for a service, with nothing but a key behind them.
+SERVICES = frozenset((*INGESTS, _TWITCH))
 #: The protocol of each URL scheme.
 SCHEMES = {
     "rtmp": StreamProtocol.RTMP,
     "rtmps": StreamProtocol.RTMP,
-    "mux": StreamProtocol.RTMP,
-    "twitch": StreamProtocol.RTMP,
+    **dict.fromkeys((*INGESTS, _TWITCH), StreamProtocol.RTMP),
     "srt": StreamProtocol.SRT,
     "ws": StreamProtocol.WEBSOCKET,
     "wss": StreamProtocol.WEBSOCKET,
 }
-#: Where the streams of services go that are named by their scheme; the key is appended.
-INGESTS = {"mux": "rtmps://global-live.mux.com:443/app/"}
-#: Twitch names its ingest by location, so it has to be asked for: https://ingest.twitch.tv/ingests
 _TWITCH_HOST = "contribute.live-video.net"
 
 #: A key that is reduced already: infos are redacted where they are made and where they are shown.
@@ -82,7 +96,7 @@ def destination(url: str, protocol: StreamProtocol | None = None, *, id: str = "
         raise invalid_url(shown, f"invalid protocol: {scheme}:// is not {protocol.value} but {meant.value}", remedy)
     if _UNSAFE.search(url.removesuffix(_LIVE_OPTION)):
         raise invalid_url(shown, "it has spaces or control characters", "Write them as %20 and the like")
-    if scheme in ("mux", "twitch"):
+    if scheme in SERVICES:
         return _service(url, scheme, found[2], shown, id)
     parts = _parts(url, shown)
     match meant:
@@ -90,8 +104,12 @@ def destination(url: str, protocol: StreamProtocol | None = None, *, id: str = "
             return _rtmp(url, parts, shown, id)
         case StreamProtocol.SRT if parts.port is None:
             raise invalid_url(shown, "it has no port", "Use srt://HOST:PORT?streamid=…&passphrase=…")
-        case _:
+        case StreamProtocol.SRT:
+            srt_options(url, partial(invalid_url, shown))
             return Destination(meant, url, url, shown, id=id)
+        case StreamProtocol.WEBSOCKET:
+            _, called = websocket_format(url, USUAL, partial(invalid_url, shown))
+            return Destination(meant, url, called, shown, id=id)
 
 
 def _names(protocol: StreamProtocol) -> str:
@@ -122,7 +140,7 @@ def _rtmp(url: str, parts: SplitResult, shown: str, id: str) -> Destination:
 def _service(url: str, scheme: str, key: str, shown: str, id: str) -> Destination:
     if not key or "/" in key:
         raise invalid_url(shown, "it has no stream key", f"Use {scheme}://KEY")
-    if scheme == "twitch":
+    if scheme == _TWITCH:
         return Destination(StreamProtocol.RTMP, url, "", shown, twitch_key=key, id=id)
     return Destination(StreamProtocol.RTMP, url, INGESTS[scheme] + key, shown, id=id)
 
@@ -145,7 +163,7 @@ def redact_url(url: str) -> str:
         return HIDDEN
     scheme, rest = found[1], found[2]
     lowered = scheme.lower()
-    if lowered in ("mux", "twitch"):
+    if lowered in SERVICES:
         return f"{scheme}://{redact_key(rest)}"
     rest, fragment, _ = rest.partition("#")
     rest, question, query = rest.partition("?")

@@ -17,8 +17,8 @@ from livekit.protocol.room import (
 )
 
 from pyegress.clock import monotonic, wall
-from pyegress.errors import EgressError, NotFound
-from pyegress.room.failures import cause_of, refused, unreachable
+from pyegress.errors import EgressError, NotFound, cause_of
+from pyegress.room.failures import refused, unreachable
 from pyegress.room.signal import Endpoint
 from pyegress.room.token import server_api_token
 

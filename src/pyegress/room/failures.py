@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from livekit.protocol.models import DisconnectReason, SubscriptionError
@@ -114,12 +113,6 @@ def refused(status: int, text: str, server: str, room: str) -> EgressError:
         fault=Fault.CALLER,
         retryable=False,
     )
-
-
-def cause_of(error: OSError) -> str:
-    """What the operating system says, without the addresses that asyncio puts in its place."""
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 def unreachable(server: str, cause: str) -> EgressError:

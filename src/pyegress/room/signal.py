@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 from livekit.protocol.rtc import Ping, SignalRequest, SignalResponse
 
 from pyegress.clock import Monotonic, monotonic
-from pyegress.errors import EgressError, InvalidRequest, RoomConnectionFailed
-from pyegress.room.failures import cause_of, refused, unreachable
+from pyegress.errors import EgressError, InvalidRequest, RoomConnectionFailed, cause_of
+from pyegress.room.failures import refused, unreachable
 
 log = logging.getLogger(__name__)
 

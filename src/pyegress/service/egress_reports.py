@@ -74,6 +74,10 @@ class EgressReports:
         """Webhooks are sent for this egress, which is about to be started."""
         self._announced.setdefault(egress_id, False)
 
+    def announces(self, egress_id: str) -> bool:
+        """Whether webhooks are sent for this egress."""
+        return egress_id in self._announced
+
     def retract(self, egress_id: str) -> None:
         """This egress was not started, unless something was heard of it."""
         if not self.heard_of(egress_id):
@@ -83,8 +87,8 @@ class EgressReports:
         """Whether anything was reported of an announced egress that has not ended."""
         return self._announced.get(egress_id, False)
 
-    def report(self, info: pb.EgressInfo) -> None:
-        """Take the newest info of an egress, of which a copy is kept."""
+    def report(self, info: pb.EgressInfo) -> asyncio.Future[None]:
+        """Take the newest info of an egress, of which a copy is kept. Done when it is stored, and its webhooks are."""
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if info.egress_id in self._announced:
             self._announced[info.egress_id] = True
@@ -92,6 +96,7 @@ class EgressReports:
         stored.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         self._waiting.append(_Report(redacted(info), stored))
         self._wake.set()
+        return stored
 
     async def settled(self, timeout: float) -> None:
         """Return when all that was reported is stored. Raises EgressError."""
@@ -137,10 +142,11 @@ class EgressReports:
                 await asyncio.sleep(self._retry)
         if is_final(info):
             self._announced.pop(info.egress_id, None)
-        if not report.stored.done():
-            report.stored.set_result(None)
         for event in events_of(stored, info):
             self._sender.send(event, info)
+        await self._sender.kept()
+        if not report.stored.done():
+            report.stored.set_result(None)
 
     async def _sweep(self) -> None:
         while True:

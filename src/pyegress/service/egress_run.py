@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -13,11 +13,13 @@ from typing import Any
 
 from livekit.protocol import egress as pb
 
-from pyegress.clock import Wall, wall
+from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of
-from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome, StreamOutcome
+from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of, wait_on
+from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.stream_reports import StreamReports
+from pyegress.lifecycle.uploading import UploadProgress, UploadTried
 from pyegress.lifecycle.worker_messages import (
     Describe,
     Described,
@@ -32,27 +34,43 @@ from pyegress.lifecycle.worker_messages import (
     UpdateStreams,
 )
 from pyegress.plan.recording_plan import RecordingPlan
+from pyegress.service.finishing import finish_left
 from pyegress.service.worker import Worker
 from pyegress.service.worker_pool import WorkerPool
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between words about how far uploads are.
+UPLOADS_INTERVAL = 2.0
 #: For a worker to answer.
 ANSWER_TIMEOUT = 10.0
+#: For an end to be stored.
+KEEP_TIMEOUT = 5.0
 
 
 class EgressRun:
     """`run` once, as a task; everything else at any time on the same event loop."""
 
     def __init__(
-        self, plan: RecordingPlan, launch: Launch, info: pb.EgressInfo, *, publish: Callable[[pb.EgressInfo], None]
+        self,
+        plan: RecordingPlan,
+        launch: Launch,
+        info: pb.EgressInfo,
+        *,
+        publish: Callable[[pb.EgressInfo], Sequence[asyncio.Future[None]]],
+        on_upload: Callable[[UploadTried], None] = lambda tried: None,
     ) -> None:
+        """`publish` is told of every change of the info, `on_upload` of every attempt to upload something."""
         self.plan = plan
         self.info = info
         self.killed: Failure | None = None
         self.stop_reason: EndReason | None = None
         self._launch = launch
         self._publish = publish
+        self._on_upload = on_upload
+        #: How far uploads were when it was told last, and when that was.
+        self._uploads_told = ""
+        self._uploads_told_at = Monotonic(float("-inf"))
         self._worker: Worker | None = None
         self._stopping = asyncio.Event()
         #: The status is neither STARTING nor ACTIVE any more.
@@ -61,14 +79,37 @@ class EgressRun:
         self._numbers = count()
         self._standing: Standing | None = None
         self._media_began: Wall | None = None
-        #: Destinations of streams as they were told last.
-        self._streams: tuple[StreamOutcome, ...] = ()
+        self._streams = StreamReports()
         self._about: dict[str, object] = {"egress_id": launch.egress_id, "room": plan.room_name}
         self._timers: list[asyncio.TimerHandle] = []
+        #: Done when what was told last would not be forgotten.
+        self.told: Sequence[asyncio.Future[None]] = ()
 
     @property
     def status(self) -> EgressStatus:
         return status_of(self.info)
+
+    @property
+    def result(self) -> str:
+        """The label of `livekit_egress_handler_results_total`."""
+        if self.killed is not None:
+            return "killed_oom"
+        if self.status is EgressStatus.FAILED:
+            return "process_error"
+        if self.status is EgressStatus.ABORTED:
+            return "aborted"
+        match self.stop_reason:
+            case EndReason.CPU_EXHAUSTED:
+                return "stopped_cpu"
+            case EndReason.PROCESS_KILLED:
+                return "killed_shutdown"
+            case _:
+                return "completed"
+
+    @property
+    def uploads(self) -> UploadProgress:
+        """How far they are."""
+        return (self._standing.uploads if self._standing is not None else None) or UploadProgress()
 
     @property
     def pid(self) -> int | None:
@@ -87,9 +128,13 @@ class EgressRun:
             file.duration = max(file.duration, round(standing.elapsed * 1e9))
         return shown
 
-    async def run(self, pool: WorkerPool) -> None:
-        """Record to the end. Errors do not raise: they are in the info."""
+    async def run(self, pool: WorkerPool, prepare: Callable[[Launch], Awaitable[None]]) -> None:
+        """Record to the end, once `prepare` has made the egress's folder. Errors do not raise: they are in the info.
+
+        An egress whose storage fails for a while is not over then: its info waits for what becomes of its folder.
+        """
         try:
+            await prepare(self._launch)
             outcome = await self._record(pool)
         except EgressError as error:
             outcome = Outcome(EndReason.FAILURE, error=Failure.of(error))
@@ -179,6 +224,8 @@ class EgressRun:
                 match message:
                     case Standing():
                         self._on_standing(message)
+                    case UploadTried():
+                        self._on_upload(message)
                     case StreamsUpdated(number=number, error=error):
                         self._answered(number, error)
                     case Described(number=number, text=text):
@@ -187,14 +234,26 @@ class EgressRun:
                         for warning in outcome.warnings:
                             logger.warning("%s", warning, extra=self._about)
                         outcome = self._final(outcome)
-                        # Told before the worker may forget it.
-                        self._conclude(outcome)
+                        # Told, and kept, before the worker may forget it.
+                        await self._keep(self._conclude(outcome))
                         worker.send(Received())
                         return outcome
-            return self._final(Outcome(EndReason.FAILURE, self._on_disk(), await worker.crash()))
+            crash = await worker.crash()
         finally:
             self._worker = None
             await worker.aclose()
+        return self._final(await self._left(pool, crash))
+
+    async def _left(self, pool: WorkerPool, crash: Failure) -> Outcome:
+        """What another worker makes of what one that died has left."""
+        try:
+            left = await finish_left(pool, self._launch, self._on_upload)
+        except EgressError as error:
+            logger.error("what is left of the recording is not finished: %s", error, extra=self._about)
+            return Outcome(EndReason.FAILURE, self._on_disk(), crash)
+        for warning in left.warnings:
+            logger.warning("%s", warning, extra=self._about)
+        return replace(left, reason=EndReason.FAILURE, error=crash, pending="")
 
     async def _take(self, pool: WorkerPool) -> Worker | None:
         """A worker; None when it was stopped before there was one."""
@@ -225,11 +284,32 @@ class EgressRun:
                 self._tell(move(self.info, EgressStatus.ACTIVE, at))
             case RecordingState.ENDING if self.status is EgressStatus.ACTIVE:
                 self._begin_to_end(standing.reason, at)
-        if standing.streams and standing.streams != self._streams and not self.status.final:
-            self._streams = standing.streams
+        if standing.streams and not self.status.final and self._streams.due(standing.streams, monotonic()):
             self._tell(report_streams(self.info, standing.streams, at))
+        if standing.uploads is not None:
+            self._tell_uploads(standing.uploads, at)
         if self._media_began is None and standing.elapsed > 0:
             self._media_began = Wall(at - standing.elapsed)
+
+    def _tell_uploads(self, uploads: UploadProgress, at: Wall) -> None:
+        """While it ends, how far they are; before, only when they fail. Not more often than anybody looks."""
+        ending = self.status not in (EgressStatus.STARTING, EgressStatus.ACTIVE)
+        text = uploads.text if ending or uploads.failing else ""
+        now = monotonic()
+        if self.status.final or text == self._uploads_told or (text and now - self._uploads_told_at < UPLOADS_INTERVAL):
+            return
+        plain = self._plain_details
+        self._uploads_told, self._uploads_told_at = text, now
+        self._tell(explain(self.info, "; ".join(filter(None, (plain, text))), at))
+
+    @property
+    def _plain_details(self) -> str:
+        """The details without what they say of uploads."""
+        return (
+            self.info.details.removesuffix(self._uploads_told).removesuffix("; ")
+            if self._uploads_told
+            else (self.info.details)
+        )
 
     def _begin_to_end(self, reason: EndReason | None, at: Wall) -> None:
         match reason:
@@ -274,11 +354,23 @@ class EgressRun:
                 )
         return tuple(files)
 
-    def _conclude(self, outcome: Outcome) -> None:
-        for info in conclude(self.info, outcome, wall()):
-            self._tell(info)
+    def _conclude(self, outcome: Outcome) -> list[asyncio.Future[None]]:
+        if not self.status.final and self._uploads_told:
+            self.info, self._uploads_told = explain(self.info, self._plain_details, wall()), ""
+        if outcome.pending and outcome.error is None:
+            if not self.status.final and outcome.pending not in self.info.details:
+                self._tell(wait_on(self.info, f"not delivered yet: {outcome.pending}", wall()))
+            return []
+        return [kept for info in conclude(self.info, outcome, wall()) for kept in self._tell(info)]
 
-    def _tell(self, info: pb.EgressInfo) -> None:
+    async def _keep(self, told: Sequence[asyncio.Future[None]]) -> None:
+        """Wait until what was told would survive our end: until then the worker is asked for it once more."""
+        if told:
+            _, late = await asyncio.wait(told, timeout=KEEP_TIMEOUT)
+            if late:
+                logger.error("the end is not stored in %g s", KEEP_TIMEOUT, extra=self._about)
+
+    def _tell(self, info: pb.EgressInfo) -> Sequence[asyncio.Future[None]]:
         old, self.info = self.status, info
         new = self.status
         if new is not old:
@@ -286,4 +378,5 @@ class EgressRun:
             logger.info("%s -> %s%s", old.name, new.name, f": {reason}" if reason else "", extra=self._about)
         if new not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
             self._ending.set()
-        self._publish(info)
+        self.told = self._publish(info)
+        return self.told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,6 +22,10 @@ class EgressStart:
     token: str = field(default="", repr=False)
     ws_url: str = ""
     retry_count: int = 0
+
+
+#: Gives what is done when the change would survive the end of this process; None for nothing to wait for.
+Listener = Callable[[pb.EgressInfo], asyncio.Future[None] | None]
 
 
 class EgressService(Protocol):
@@ -53,6 +58,6 @@ class EgressService(Protocol):
         """The load, 0 to 1, after taking it. None: full, draining, or without what it needs."""
         ...
 
-    def listen(self, listener: Callable[[pb.EgressInfo], None]) -> Callable[[], None]:
+    def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell of every change of every egress, in order per egress, no status skipped. Returns what unsubscribes."""
         ...

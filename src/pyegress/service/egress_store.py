@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import os
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
 from livekit.protocol import egress as pb
 
-from pyegress.errors import Code, EgressError, InvalidRequest
+from pyegress.errors import InvalidRequest
+from pyegress.service.database import Database, Schema
 
 #: Seconds for which an egress that has ended is kept.
 RETENTION = 24 * 3600.0
 #: Infos of one answer. Clients that know nothing of pages see this many, the newest.
 PAGE_SIZE = 1000
-_SCHEMA_VERSION = 1
-_SCHEMA = f"""
+_SCHEMA = Schema(
+    what="egress store",
+    field="database",
+    version=1,
+    tables=f"""
 CREATE TABLE egress (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     egress_id TEXT NOT NULL UNIQUE,
@@ -36,17 +35,14 @@ CREATE TABLE egress (
 ) STRICT;
 CREATE INDEX egress_room ON egress (room_name, seq);
 CREATE INDEX egress_active ON egress (seq) WHERE status < {pb.EgressStatus.EGRESS_COMPLETE};
-CREATE INDEX egress_ended ON egress (ended_at) WHERE ended_at > 0;
-PRAGMA user_version = {_SCHEMA_VERSION};
-"""
+CREATE INDEX egress_ended ON egress (ended_at) WHERE ended_at > 0
+""",
+)
 _PUT = """
 INSERT INTO egress (egress_id, room_name, status, announced, ended_at, info) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (egress_id) DO UPDATE
 SET room_name = excluded.room_name, status = excluded.status, ended_at = excluded.ended_at, info = excluded.info
 """
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 class Change(Enum):
@@ -85,99 +81,39 @@ class EgressStore:
     """
 
     def __init__(self, path: Path | str, *, page_size: int = PAGE_SIZE) -> None:
-        self._path = path
         self._page_size = page_size
-        self._thread: ThreadPoolExecutor | None = None
-        self._database: sqlite3.Connection | None = None
+        self._database = Database(path, _SCHEMA)
 
     async def open(self) -> None:
-        """Open the file, which is made when missing (readable for its owner only). Raises EgressError."""
-        if self._thread is not None:
-            return
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="egress-store")
-        try:
-            self._database = await asyncio.get_running_loop().run_in_executor(self._thread, _open, self._path)
-        except (sqlite3.Error, OSError) as error:
-            self._thread.shutdown()
-            self._thread = None
-            raise EgressError(
-                f"The egress store {self._path} cannot be opened: {error}",
-                field="database",
-                remedy="Name a file in a directory that may be written, or remove a file that is no egress store",
-            ) from None
+        """Open the file. Raises EgressError."""
+        await self._database.open()
 
     async def aclose(self) -> None:
         """Close the file after what is being written. May be called twice."""
-        thread, self._thread = self._thread, None
-        database, self._database = self._database, None
-        if thread is None:
-            return
-        if database is not None:
-            await asyncio.get_running_loop().run_in_executor(thread, database.close)
-        thread.shutdown()
+        await self._database.aclose()
 
     async def put(self, info: pb.EgressInfo, *, announced: bool = False) -> Stored:
         """Store the newest info of an egress. `announced` is kept from the first of its infos."""
-        return await self._run(_put, info, announced)
+        return await self._database.run(_put, info, announced)
 
     async def get(self, egress_id: str) -> pb.EgressInfo | None:
         """The info of one egress."""
-        return await self._run(_get, egress_id)
+        return await self._database.run(_get, egress_id)
 
     async def page(self, *, room_name: str = "", active: bool = False, page_token: str = "") -> Page:
         """Infos, newest first; `active` are those that have not ended. Raises InvalidRequest for a bad token."""
-        return await self._run(_page, room_name, active, _before(page_token), self._page_size)
+        return await self._database.run(_page, room_name, active, _before(page_token), self._page_size)
 
     async def active(self) -> list[pb.EgressInfo]:
         """All that have not ended, oldest first."""
-        return await self._run(_active)
+        return await self._database.run(_active)
 
     async def forget(self, *, ended_before: int) -> int:
         """Remove what ended before this time, in Unix nanoseconds. Returns how many that were."""
-        return await self._run(_forget, ended_before)
-
-    async def _run(
-        self, work: Callable[Concatenate[sqlite3.Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _R:
-        if self._thread is None or self._database is None:
-            raise EgressError(
-                "The egress store is closed", code=Code.UNAVAILABLE, remedy="The service is ending: ask again later"
-            )
-        database = self._database
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, lambda: work(database, *args, **kwargs)
-            )
-        except sqlite3.Error as error:
-            raise EgressError(
-                f"The egress store {self._path} failed: {error}",
-                field="database",
-                remedy="Check the disk that it is on",
-            ) from None
+        return await self._database.run(_forget, ended_before)
 
 
 # In the store's thread
-
-
-def _open(path: Path | str) -> sqlite3.Connection:
-    if path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    # Opened here and used in this thread only, except when the interpreter closes it.
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        # A commit survives the end of the process at once, and a power cut within a checkpoint.
-        database.execute("PRAGMA synchronous = NORMAL")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        elif version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"it has version {version}, this pyegress reads version {_SCHEMA_VERSION}")
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def _put(database: sqlite3.Connection, info: pb.EgressInfo, announced: bool) -> Stored:

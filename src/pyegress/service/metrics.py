@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pyegress.plan.recording_plan import RequestType
@@ -40,6 +40,7 @@ class EgressCollector(Collector):
         yield from self._memory()
         yield self._load()
         yield self._results()
+        yield from self._uploads()
 
     def _requests(self) -> Iterator[Metric]:
         running = Counter(run.plan.type.value for run in self._supervisor.runs.values())
@@ -73,6 +74,34 @@ class EgressCollector(Collector):
         for (kind, result), count in self._supervisor.results.items():
             family.add_metric([*self._labels.values(), kind, result], count)
         return family
+
+    def _uploads(self) -> Iterator[Metric]:
+        figures, runs = self._supervisor.uploads, self._supervisor.runs
+        # The reference's counters have no _total, which the library would add.
+        tried = Metric("livekit_egress_pipeline_uploads", "Attempts to upload an object", "unknown")
+        for (kind, status, endpoint), count in figures.tried.items():
+            labels = self._labels | {"type": kind, "status": status, "custom_endpoint": endpoint}
+            tried.add_sample(tried.name, labels, count)
+        yield tried
+        backups = Metric("livekit_egress_backup_storage_writes", "Objects on the backup storage", "unknown")
+        for kind, count in figures.backups.items():
+            backups.add_sample(backups.name, self._labels | {"output_type": kind}, count)
+        yield backups
+        # The reference writes it so.
+        times = HistogramMetricFamily(
+            "livekit_egress_pipline_upload_response_time_ms",
+            "Milliseconds of an attempt",
+            labels=[*self._labels, "type", "status"],
+        )
+        for (kind, status), measured in figures.times.items():
+            times.add_metric([*self._labels.values(), kind, status], measured.cumulative, measured.total)
+        yield times
+        for what in ("segments", "playlists"):
+            name = f"livekit_egress_{what}_uploads_channel_size"
+            waiting = self._family(name, f"{what.capitalize()} that wait for their storage", "egress_id")
+            for egress_id, run in runs.items():
+                self._add(waiting, getattr(run.uploads, f"{what}_waiting"), egress_id)
+            yield waiting
 
     def _family(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(name, text, labels=[*self._labels, *labels])

@@ -6,12 +6,9 @@ import base64
 import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
-from enum import Enum
 from fnmatch import fnmatchcase
 
-from livekit.protocol import egress as pb
 from livekit.protocol import models
 from livekit.protocol.webhook import WebhookEvent
 
@@ -21,23 +18,8 @@ from pyegress.plan.build import plan_recording
 from pyegress.plan.recording_plan import Service, Start
 from pyegress.plan.request_json import merge_json
 from pyegress.service.egress_service import EgressStart
+from pyegress.service.rule_requests import RuleRequest, Subject, bound, check_subject, empty_request, names_of
 
-RuleRequest = pb.RoomCompositeEgressRequest | pb.ParticipantEgressRequest | pb.TrackEgressRequest
-
-
-class Subject(Enum):
-    """What one egress of a rule records, and so what starts it."""
-
-    ROOM = "room"
-    PARTICIPANT = "participant"
-    TRACK = "track"
-
-
-_REQUESTS: Mapping[Subject, type[RuleRequest]] = {
-    Subject.ROOM: pb.RoomCompositeEgressRequest,
-    Subject.PARTICIPANT: pb.ParticipantEgressRequest,
-    Subject.TRACK: pb.TrackEgressRequest,
-}
 #: What makes a name different for every egress of a rule.
 _UNIQUE: Mapping[Subject, tuple[str, ...]] = {
     Subject.ROOM: ("{time}", "{utc}", "{room_id}"),
@@ -82,21 +64,25 @@ class RecordingRule:
             return None
         if event.event != "room_started" and _is_recorder(participant):
             return None
-        request = deepcopy(self.request)
-        request.room_name = room.name
         subject = room.sid
         if self.subject is not Subject.ROOM:
             if not fnmatchcase(participant.identity, self.participants):
                 return None
             subject = participant.sid
-        if isinstance(request, pb.ParticipantEgressRequest):
-            request.identity = participant.identity
-        if isinstance(request, pb.TrackEgressRequest):
+        if self.subject is Subject.TRACK:
             if self.track_type is not None and track.type != self.track_type:
                 return None
-            request.track_id = subject = track.sid
+            subject = track.sid
         if not subject:
             return None
+        request = bound(
+            self.request,
+            self.subject,
+            room.name,
+            identity=participant.identity,
+            track_id=track.sid,
+            track_type=track.type,
+        )
         return EgressStart(self._egress_id(room.sid, subject), request, room_id=room.sid)
 
     def _egress_id(self, *subject: str) -> str:
@@ -165,7 +151,7 @@ def _read_rule(where: str, entry: object) -> RecordingRule:
         raise _wrong(f"{where}.tracks", "names no kind of tracks", f"Write one of {', '.join(_TRACKS)}")
     rule = RecordingRule(
         subject,
-        _read_request(where, subject, entry.get("request")),
+        _read_request(where, subject, _TRACKS[tracks], entry.get("request")),
         _text(where, entry, "rooms", "*"),
         _text(where, entry, "participants", "*"),
         _TRACKS[tracks],
@@ -184,49 +170,36 @@ def _text(where: str, entry: Mapping[object, object], key: str, default: str) ->
     return value
 
 
-def _read_request(where: str, subject: Subject, data: object) -> RuleRequest:
-    request = _REQUESTS[subject]()
+def _read_request(where: str, subject: Subject, track_type: int | None, data: object) -> RuleRequest:
+    request = empty_request(subject, data)
     at = f"{where}.request"
     if data is None:
         raise _wrong(at, "is missing", "Say where recordings go, for instance file_outputs")
     try:
         merge_json(request, data)
-        for key in ("room_name", "identity", "track_id"):
-            if getattr(request, key, ""):
-                raise _wrong(f"{at}.{key}", "comes from the event", "Leave it out")
-        _plan_sample(request)
-    except EgressError as error:
-        if error.field.startswith("auto_egress"):
-            raise
-        raise InvalidRequest(
-            f"auto_egress{at}: {error.message}", field=f"auto_egress{at}", remedy=error.remedy
-        ) from None
-    for name in _names(request):
+    except InvalidRequest as error:
+        raise _wrong(at, f"cannot be used: {error.message}", error.remedy) from None
+    try:
+        check_subject(request, subject)
+    except InvalidRequest as error:
+        raise _wrong(f"{at}.{error.field}", error.message, error.remedy) from None
+    every = (models.TrackType.AUDIO, models.TrackType.VIDEO)
+    for each in every if track_type is None else (track_type,):
+        try:
+            _plan_sample(request, subject, each)
+        except EgressError as error:
+            raise InvalidRequest(
+                f"auto_egress{at}: {error.message}", field=f"auto_egress{at}", remedy=error.remedy
+            ) from None
+    for name in names_of(request):
         if name and not name.endswith("/") and not any(token in name for token in _UNIQUE[subject]):
             tokens = " or ".join(_UNIQUE[subject])
             raise _wrong(at, f"would write {name!r} again and again", f"Put {tokens} into it, or let it end in /")
     return request
 
 
-def _plan_sample(request: RuleRequest) -> None:
+def _plan_sample(request: RuleRequest, subject: Subject, track_type: int) -> None:
     """Plan an egress of the rule, as each will be: what no egress can do is refused now."""
-    sample = deepcopy(request)
-    sample.room_name = "room"
-    if isinstance(sample, pb.ParticipantEgressRequest):
-        sample.identity = "identity"
-    if isinstance(sample, pb.TrackEgressRequest):
-        sample.track_id = "TR_track"
+    sample = bound(request, subject, "room", identity="identity", track_id="TR_track", track_type=track_type)
     service = Service(ws_url="ws://localhost", api_key="key", api_secret="secret")
     plan_recording(sample, Start("EG_sample", Wall(0.0)), service)
-
-
-def _names(request: RuleRequest) -> Iterator[str]:
-    if isinstance(request, pb.TrackEgressRequest):
-        yield request.file.filepath
-        return
-    yield from (output.filepath for output in request.file_outputs)
-    yield from (output.filename_prefix or output.playlist_name for output in request.segment_outputs)
-    yield from (output.filename_prefix for output in request.image_outputs)
-    if isinstance(request, pb.RoomCompositeEgressRequest):
-        yield request.file.filepath
-        yield request.segments.filename_prefix or request.segments.playlist_name

@@ -89,11 +89,15 @@ class AzureSection:
     container_name: Annotated[str, About("Name of the container.", "recordings")]
     account_name: Annotated[str, About("Without one: AZURE_STORAGE_ACCOUNT.")] = field(default="", repr=False)
     account_key: Annotated[str, About("Without one: AZURE_STORAGE_KEY.")] = field(default="", repr=False)
+    endpoint: Annotated[str, About("Of another cloud than the public one. Not a key of LiveKit Egress.")] = ""
 
     @property
     def storage(self) -> AzureStorage:
         return AzureStorage(
-            container_name=self.container_name, account_name=self.account_name, account_key=self.account_key
+            container_name=self.container_name,
+            account_name=self.account_name,
+            account_key=self.account_key,
+            endpoint=self.endpoint,
         )
 
 

@@ -1,8 +1,9 @@
-"""Sends webhooks: signed, in order per egress and URL, again when they fail, drained at the end."""
+"""Sends webhooks: signed, in order per egress and URL, again when they fail, also after a crash."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import secrets
@@ -18,12 +19,15 @@ from livekit.protocol.webhook import WebhookEvent
 
 from pyegress.clock import Monotonic, monotonic, wall
 from pyegress.plan.recording_plan import Webhook
+from pyegress.service.outbox import Outbox
 from pyegress.service.tokens import body_token
 from pyegress.service.webhook_events import UPDATED, event_body, recipients
 
 CONTENT_TYPE = "application/webhook+json"
 _ALPHANUMERIC = string.ascii_letters + string.digits
 _TOO_EARLY = (408, 425, 429)
+#: URL, signing key and egress id.
+_Key = tuple[str, str, str]
 
 _log = logging.getLogger(__name__)
 
@@ -66,10 +70,12 @@ class _Lane:
 class WebhookSender:
     """Queues events and sends them. Nothing here raises because of a receiver."""
 
-    def __init__(self, settings: WebhookSettings, keys: Mapping[str, str]) -> None:
+    def __init__(self, settings: WebhookSettings, keys: Mapping[str, str], outbox: Outbox | None = None) -> None:
+        """Without an `outbox` what was not delivered is lost at the end."""
         self._settings = settings
         self._keys = keys
-        self._lanes: dict[tuple[str, str, str], _Lane] = {}
+        self._outbox = outbox
+        self._lanes: dict[_Key, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
         self._waiting = 0
@@ -79,6 +85,20 @@ class WebhookSender:
     def waiting(self) -> int:
         """How many events have not been delivered yet."""
         return self._waiting
+
+    async def open(self) -> None:
+        """Send what an earlier service did not get to. Raises EgressError."""
+        for lane, bodies in (await self._outbox.open() if self._outbox is not None else {}).items():
+            url, signing_key, _ = json.loads(lane)
+            for body in bodies:
+                self._queue(Webhook(url, signing_key), _Queued(WebhookEvent.FromString(body), monotonic()))
+        if self._waiting:
+            _log.info("%d webhooks of an earlier run are sent", self._waiting)
+
+    async def kept(self) -> None:
+        """Return when what waits would survive the end of this process."""
+        if self._outbox is not None:
+            await self._outbox.settled()
 
     def send(self, name: str, info: pb.EgressInfo) -> None:
         """Queue the event `name` about an egress for all whom it concerns. `info` must be redacted."""
@@ -100,6 +120,7 @@ class WebhookSender:
             return
         lane.waiting.append(queued)
         self._waiting += 1
+        self._keep(key, lane)
         if len(lane.waiting) == 1:
             task = asyncio.get_running_loop().create_task(self._deliver_all(key, lane), name=f"webhooks {key[2]}")
             self._tasks.add(task)
@@ -120,11 +141,16 @@ class WebhookSender:
         _log.warning("webhook %s to %s dropped: too many wait", queued.event.event, _shown(lane.webhook.url))
         return False
 
-    async def _deliver_all(self, key: tuple[str, str, str], lane: _Lane) -> None:
+    def _keep(self, key: _Key, lane: _Lane) -> None:
+        if self._outbox is not None:
+            self._outbox.save(json.dumps(key), [queued.event.SerializeToString() for queued in lane.waiting])
+
+    async def _deliver_all(self, key: _Key, lane: _Lane) -> None:
         while lane.waiting:
             await self._deliver(lane, lane.waiting[0])
             lane.waiting.popleft()
             self._waiting -= 1
+            self._keep(key, lane)
         del self._lanes[key]
 
     async def _deliver(self, lane: _Lane, queued: _Queued) -> None:
@@ -190,10 +216,13 @@ class WebhookSender:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         if self._waiting:
-            _log.warning("%d webhooks were not delivered before the end", self._waiting)
+            later = ", the next run sends them" if self._outbox is not None else ""
+            _log.warning("%d webhooks were not delivered before the end%s", self._waiting, later)
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
+        if self._outbox is not None:
+            await self._outbox.aclose()
 
 
 def _event_id() -> str:

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
+from livekit.protocol import egress as pb
+
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.engine import MediaEngine
 from pyegress.media.engine_messages import Begin, Blank, End, Frame, Message, Pause, Report, Resume
 from pyegress.media.steps import Step
@@ -21,6 +24,7 @@ from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.recording_plan import RecordingPlan
+from pyegress.plan.refusals import websocket_takes_no_video
 from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
 from pyegress.plan.sources import (
     Channel,
@@ -31,16 +35,26 @@ from pyegress.plan.sources import (
     TemplateSource,
     channel_by_mixing,
 )
-from pyegress.room.events import Participant, RoomEvent, SenderReportSeen, TrackMuted, TrackPublication
+from pyegress.room.events import (
+    Participant,
+    ParticipantJoined,
+    RoomEvent,
+    SenderReportSeen,
+    TrackMuted,
+    TrackPublication,
+    TrackPublished,
+    TrackUnmuted,
+)
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery, InPlace
-from pyegress.worker.encoded_outputs import EncodedOutputs
+from pyegress.worker.encoded_outputs import EncodedOutputs, not_recording_yet
 from pyegress.worker.feed import Feed
 from pyegress.worker.media_recorder import recordable
 from pyegress.worker.output_sink import Source
 from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import Recorded, RecordedFile, RecordedStream
 from pyegress.worker.stage import RoomStage, SingleStage, Stage
+from pyegress.worker.stop import Stop
 from pyegress.worker.stream_specs import spec_of, too_slow
 
 logger = logging.getLogger(__name__)
@@ -50,12 +64,15 @@ class Composition:
     """A `MediaRecorder` that encodes. Methods on the event loop; none blocks."""
 
     def __init__(
-        self, plan: RecordingPlan, *, on_error: Callable[[EgressError], None], delivery: Delivery | None = None
+        self, plan: RecordingPlan, *, on_over: Callable[[Stop | EgressError], None], delivery: Delivery | None = None
     ) -> None:
-        """Raises InvalidRequest for a layout that cannot be. Without `delivery` files stay where they are written."""
+        """`on_over` ends the recording: with an error, or because nothing is left to record for.
+
+        Raises InvalidRequest for a layout that cannot be. Without `delivery` files stay where they are written.
+        """
         self._plan = plan
         self._delivery = delivery or InPlace()
-        self._on_error = on_error
+        self._on_over = on_over
         self._stage = self._make_stage()
         self._engine: MediaEngine | None = None
         self._outputs: EncodedOutputs | None = None
@@ -124,18 +141,19 @@ class Composition:
             started_at=lambda: self.started_at,
             describe=self._describe,
             request_keyframe=self._request_keyframe,
+            sound_codec=self._sound_codec,
         )
         self._outputs = outputs = EncodedOutputs(
             self._plan,
             source,
             self._delivery,
             metadata={"title": room_name, "encoder": "pyegress"},
-            on_error=self._on_error,
+            on_over=self._on_over,
             on_warning=self.warn,
         )
 
         def failed(error: BaseException) -> None:
-            loop.call_soon_threadsafe(self._on_error, _translated(error))
+            loop.call_soon_threadsafe(self._on_over, _translated(error))
 
         self._engine = MediaEngine(
             video=self._plan.video,
@@ -157,14 +175,25 @@ class Composition:
         self._tracks[feed] = participant
         if feed.kind is Kind.AUDIO:
             self._channels[feed.track_id] = self._channel(participant, feed)
+            if track.muted:
+                self._muted(feed.track_id, True, None)
         elif self._stage is not None:
             self._stage.added(feed, participant, monotonic())
         return feed
 
     def on_event(self, event: RoomEvent) -> None:
         """Anything that happens in the room."""
+        match event:
+            case ParticipantJoined(participant=participant):
+                self._check_sound(*participant.tracks.values())
+            case TrackPublished(track=track):
+                self._check_sound(track)
+            case _:
+                pass
         if isinstance(event, TrackMuted):
             self._post(Blank(event.track.sid, event.at))
+        if isinstance(event, TrackMuted | TrackUnmuted) and event.track.sid in self._channels:
+            self._muted(event.track.sid, isinstance(event, TrackMuted), event.at)
         if self._stage is not None:
             self._stage.on_event(event)
 
@@ -176,8 +205,18 @@ class Composition:
     def track_over(self, feed: Feed) -> None:
         """A track is over for good."""
 
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
+        if self._outputs is None:
+            raise not_recording_yet()
+        self._outputs.update_streams(request)
+
     def tick(self, now: Monotonic) -> None:
         """Time passes; the media thread sees to that itself."""
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        """Every publication that was recorded, in the order in which they came."""
+        return tuple(filter(None, (feed.track_span(self._utc_offset) for feed in self._feeds)))
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         """Render what is held, up to `end` or to the end of the media, and finish every output."""
@@ -206,6 +245,8 @@ class Composition:
         if self._begun is None:
             self._begun = frame.arrival
         self._post(Frame(feed.track_id, frame))
+        if self._plan.raw_sound and feed.kind is Kind.AUDIO and self._outputs is not None:
+            self._outputs.published(frame)
 
     def report(self, feed: Feed, report: SenderReportSeen) -> None:
         self._post(Report(feed.track_id, report.sender_time, report.timestamp, report.arrival))
@@ -221,6 +262,25 @@ class Composition:
     def _post(self, message: Message) -> None:
         if self._engine is not None:
             self._engine.post(message)
+
+    def _muted(self, track_id: str, muted: bool, at: Monotonic | None) -> None:
+        """Receivers of raw sound are told, by name of the track where there are several."""
+        zero = self._engine.zero if self._engine is not None else None
+        seconds = None if at is None or zero is None else at - zero
+        if self._outputs is not None:
+            self._outputs.muted(muted, seconds, track_id if len(self._channels) > 1 else "")
+
+    def _check_sound(self, *tracks: TrackPublication) -> None:
+        """A WebSocket for a track that turns out to be a picture: only the room tells."""
+        source = self._plan.source
+        if self._plan.raw_sound and isinstance(source, OneTrack):
+            for track in tracks:
+                if track.sid == source.track_id and track.kind is Kind.VIDEO:
+                    self._on_over(websocket_takes_no_video(track.mime))
+
+    def _sound_codec(self) -> Codec | None:
+        codecs = {feed.codec for feed in self._feeds if feed.kind is Kind.AUDIO}
+        return codecs.pop() if len(codecs) == 1 else None
 
     def _request_keyframe(self) -> None:
         if self._engine is not None:

@@ -5,22 +5,11 @@ from __future__ import annotations
 import asyncio
 import os.path
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from pyegress.plan.storage import Storage
-
-
-class ObjectKind(Enum):
-    """What an object is: decides how it is delivered."""
-
-    FILE = "file"
-    SEGMENT = "segment"
-    #: Delivered again whenever it has changed; only the newest matters.
-    PLAYLIST = "playlist"
-    IMAGE = "image"
-    MANIFEST = "manifest"
+from pyegress.storage.objects import ObjectKind as ObjectKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +31,9 @@ class Delivery(Protocol):
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
         """Bring what was written at a place to its storage. The future raises EgressError when that cannot be done."""
+
+    def release(self, path: Path) -> None:
+        """What was delivered is no longer needed here: remove it, unless this is where it belongs."""
 
     async def aclose(self) -> None:
         """Wait for what is under way, as long as that makes sense. Idempotent."""
@@ -66,6 +58,9 @@ class InPlace:
         path = path.absolute()
         done.set_result(Delivered(self._names.get(path, str(path)), str(path), path.stat().st_size))
         return done
+
+    def release(self, path: Path) -> None:
+        """It belongs here."""
 
     async def aclose(self) -> None:
         """Everything is in its place."""

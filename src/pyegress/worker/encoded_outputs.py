@@ -6,14 +6,26 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
+
+from livekit.protocol import egress as pb
 
 from pyegress.codecs import Kind
-from pyegress.errors import Code, EgressError, InvalidRequest
+from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.recording import EndReason
 from pyegress.media.steps import Stage, Step
 from pyegress.plan.containers import Container
-from pyegress.plan.recording_plan import FileOutput, ImageOutput, Output, RecordingPlan, SegmentOutput
+from pyegress.plan.recording_plan import (
+    FileOutput,
+    ImageOutput,
+    Output,
+    RecordingPlan,
+    SegmentOutput,
+    StreamOutput,
+    WebsocketOutput,
+)
+from pyegress.plan.stream_updates import no_streams
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.encoded_file import EncodedFile
@@ -21,6 +33,9 @@ from pyegress.worker.image_sink import ImageSink
 from pyegress.worker.output_sink import OutputSink, Source
 from pyegress.worker.progress import Recorded
 from pyegress.worker.segment_sink import SegmentSink
+from pyegress.worker.stop import Stop
+from pyegress.worker.stream_sink import StreamSink
+from pyegress.worker.websocket_sink import WebsocketSink
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,19 +56,20 @@ class EncodedOutputs:
         delivery: Delivery,
         *,
         metadata: Mapping[str, str],
-        on_error: Callable[[EgressError], None],
+        on_over: Callable[[Stop | EgressError], None],
         on_warning: Callable[[str], None],
     ) -> None:
-        """`on_error` ends the recording: no output is left; `on_warning` tells of one that failed beside others."""
+        """`on_over` ends the recording: no output is left; `on_warning` tells of one that failed beside others."""
         self._source = source
         self._delivery = delivery
         self._metadata = metadata
-        self._on_error = on_error
+        self._on_over = on_over
         self._on_warning = on_warning
         #: Packets and bytes by codec.
         self._encoded: dict[str, tuple[int, int]] = {}
         #: By output; what made them fail, as far as they did.
         self._failed: dict[int, EgressError] = {}
+        self._plan = plan
         self._sinks: list[OutputSink] = [self._make(index, output) for index, output in enumerate(plan.outputs)]
 
     @property
@@ -96,6 +112,25 @@ class EncodedOutputs:
         for sink in self._sinks:
             sink.sound(block, sample)
 
+    def published(self, frame: EncodedFrame) -> None:
+        """The next frame of the sound's track as it was published. On the event loop."""
+        for sink in self._sinks:
+            if isinstance(sink, WebsocketSink):
+                sink.published(frame)
+
+    def muted(self, muted: bool, at: float | None, track_id: str) -> None:
+        """A track of the sound is muted or not, at so many seconds of the output (None: now). On the event loop."""
+        for sink in self._sinks:
+            if isinstance(sink, WebsocketSink):
+                sink.muted(muted, at, track_id)
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
+        sink = next((sink for sink in self._sinks if isinstance(sink, StreamSink)), None)
+        if sink is None:
+            raise no_streams()
+        sink.update(request)
+
     async def finish(self) -> Recorded:
         """Finish every output, in the order of the plan, and wait until all is delivered."""
         recorded = Recorded()
@@ -119,14 +154,29 @@ class EncodedOutputs:
                     metadata=self._metadata,
                     on_failed=failed,
                 )
+            case WebsocketOutput():
+                return WebsocketSink(
+                    output,
+                    self._source,
+                    window=self._plan.waits.stream,
+                    on_failed=lambda error: self._on_warning(str(error)),
+                    on_empty=self._on_streams_over,
+                    on_warning=self._on_warning,
+                )
             case SegmentOutput():
                 return SegmentSink(output, self._source, self._delivery, on_failed=failed)
             case ImageOutput():
                 return ImageSink(output, self._source, self._delivery, on_failed=failed)
-            case _:
-                raise InvalidRequest(
-                    f"Outputs of the kind {type(output).__name__} are not offered", code=Code.UNIMPLEMENTED
+            case StreamOutput():
+                return StreamSink(
+                    output,
+                    self._plan,
+                    self._source,
+                    on_failed=lambda error: self._on_warning(str(error)),
+                    on_empty=self._on_streams_over,
                 )
+            case _:
+                assert_never(output)
 
     def _on_failed(self, index: int, error: EgressError) -> None:
         """On the event loop."""
@@ -134,7 +184,25 @@ class EncodedOutputs:
             return
         self._failed[index] = error
         logger.error("an output failed: %s", error)
-        if len(self._failed) == len(self._sinks):
-            self._on_error(error)
-        else:
+        if self._others_left():
             self._on_warning(str(error))
+        else:
+            self._on_over(error)
+
+    def _on_streams_over(self, error: EgressError | None) -> None:
+        """No destination is left: the last one failed, or was removed. While there are files, others may be added."""
+        if not self._others_left():
+            self._on_over(error or Stop(EndReason.STREAMS_STOPPED))
+
+    def _others_left(self) -> bool:
+        return any(
+            index not in self._failed and not (isinstance(sink, StreamSink | WebsocketSink) and sink.idle)
+            for index, sink in enumerate(self._sinks)
+        )
+
+
+def not_recording_yet() -> EgressError:
+    """Somebody asks something of outputs that are not there yet."""
+    return EgressError(
+        "The egress does not record yet", code=Code.UNAVAILABLE, retryable=True, remedy="Try again in a second"
+    )

@@ -13,6 +13,7 @@ from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.page_session import PageSession
 from pyegress.worker.progress import Progress
 from pyegress.worker.session import RecordingSession
+from pyegress.worker.stop import Stop
 
 
 def encoding_session(
@@ -22,7 +23,7 @@ def encoding_session(
     if plan.needs_browser:
         return PageSession(plan, delivery=delivery, on_progress=on_progress)
 
-    def composition(on_error: Callable[[EgressError], None]) -> MediaRecorder:
-        return Composition(plan, on_error=on_error, delivery=delivery)
+    def composition(on_over: Callable[[Stop | EgressError], None]) -> MediaRecorder:
+        return Composition(plan, on_over=on_over, delivery=delivery)
 
     return RecordingSession(plan, make_recorder=composition, on_progress=on_progress)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from pyegress.clock import Monotonic
+from pyegress.clock import Monotonic, Wall, monotonic
 from pyegress.codecs import Codec
+from pyegress.lifecycle.timeline import Span, TrackSpan
 from pyegress.room.events import Participant, SenderReportSeen, TrackPublication, TrackStats
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.progress import TrackProgress
@@ -57,6 +58,7 @@ class Feed:
         #: When it was muted and unmuted again (None: it still is).
         self.mutes: list[tuple[Monotonic, Monotonic | None]] = [(now, None)] if track.muted else []
         self.ended = False
+        self.ended_at: Monotonic | None = None
         self.target = target
         self.first_arrival: Monotonic | None = None
         self.last_arrival: Monotonic | None = None
@@ -117,6 +119,7 @@ class Feed:
         if self.ended:
             return
         self.ended = True
+        self.ended_at = monotonic()
         if self.subscription is not None:
             self.subscription.unsubscribe()
         self.target.end_stream(self)
@@ -136,6 +139,27 @@ class Feed:
             loss=stats.packets_lost / expected if expected else 0.0,
             frames=stats.frames,
             silent=self.silent_for(now),
+        )
+
+    def track_span(self, utc_offset: float) -> TrackSpan | None:
+        """When it was there; `utc_offset` is UTC less the monotonic clock. None when nothing of it arrived."""
+        begun = self.first_arrival
+        if begun is None:
+            return None
+
+        def utc(at: Monotonic) -> Wall:
+            return Wall(round(at + utc_offset, 6))
+
+        muted = ((max(begin, begun), end) for begin, end in self.mutes if end is None or end > begun)
+        return TrackSpan(
+            track_id=self.track_id,
+            identity=self.identity,
+            name=self.name,
+            kind=self.kind.value,
+            source=self.source,
+            codec=self.codec.label if self.codec else "",
+            span=Span(utc(begun), utc(self.ended_at) if self.ended_at is not None else None),
+            muted=tuple(Span(utc(begin), utc(end) if end is not None else None) for begin, end in muted),
         )
 
     def _forget(self, now: Monotonic) -> None:

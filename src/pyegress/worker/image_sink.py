@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,6 +142,9 @@ class ImageSink:
         try:
             where = path.result(_CLOSE_SECONDS)
             size = writer.write(picture, where)
+            # So that whoever lists it later knows when it was taken.
+            with suppress(OSError):
+                os.utime(where, (taken, taken))
         except EgressError as error:
             self._loop.call_soon_threadsafe(self._fail, error)
         except Exception as error:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from livekit.protocol import egress as pb
+
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec
 from pyegress.errors import Code, InvalidRequest
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.steps import Step
 from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.feed import Feed
@@ -62,12 +65,18 @@ class MediaRecorder(Protocol):
     def room_empty(self, at: Monotonic | None) -> None:
         """Nobody who counts is in the room since `at`; None: somebody is back."""
 
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of a stream. Raises EgressError, also for parts of what was asked."""
+
     def tick(self, now: Monotonic) -> None:
         """Time passes."""
 
     @property
     def streams(self) -> tuple[StreamOutcome, ...]:
         """Every destination of a stream that there was, as it is now."""
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        """Every publication that was recorded, in the order in which they came."""
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         """Finish every output at `end`; None: where the media ended."""

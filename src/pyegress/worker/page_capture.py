@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from livekit.protocol import egress as pb
+
 from pyegress.browser.browser import Browser
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError, Fault
@@ -19,6 +21,7 @@ from pyegress.worker.delivery import Delivery
 from pyegress.worker.encoded_outputs import EncodedOutputs
 from pyegress.worker.output_sink import Source
 from pyegress.worker.progress import Recorded, RecordedFile, RecordedStream
+from pyegress.worker.stop import Stop
 from pyegress.worker.stream_specs import spec_of, too_slow
 
 logger = logging.getLogger(__name__)
@@ -34,7 +37,7 @@ class PageCapture:
         delivery: Delivery,
         *,
         title: str,
-        on_error: Callable[[EgressError], None],
+        on_over: Callable[[Stop | EgressError], None],
         on_warning: Callable[[str], None],
     ) -> None:
         """`plan` has its final names. Raises BrowserFailed."""
@@ -54,12 +57,12 @@ class PageCapture:
             source,
             delivery,
             metadata={"title": title, "encoder": "pyegress"},
-            on_error=on_error,
+            on_over=on_over,
             on_warning=on_warning,
         )
 
         def failed(error: BaseException) -> None:
-            loop.call_soon_threadsafe(on_error, _translated(error))
+            loop.call_soon_threadsafe(on_over, _translated(error))
 
         screen = browser.display.connect() if plan.video is not None else None
         try:
@@ -107,6 +110,10 @@ class PageCapture:
     def begin(self, at: Monotonic) -> None:
         """Second 0 of the outputs is `at`."""
         self._engine.begin(at)
+
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
+        self._outputs.update_streams(request)
 
     async def finish(self, end: Monotonic) -> Recorded:
         """Capture up to `end` and finish every output."""

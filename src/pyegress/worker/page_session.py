@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from livekit.protocol import egress as pb
+
 from pyegress.browser.browser import Browser
 from pyegress.browser.console import END
 from pyegress.browser.failures import BrowserFailed
@@ -17,11 +19,12 @@ from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.worker.delivery import Delivery, InPlace
+from pyegress.worker.encoded_outputs import not_recording_yet
 from pyegress.worker.page_address import PageAddress, may_send_udp, page_address
 from pyegress.worker.page_capture import PageCapture
 from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import Progress, Recorded, RecordingResult
-from pyegress.worker.stop import Stop, final_state
+from pyegress.worker.stop import Stop, result_of
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +81,12 @@ class PageSession:
             streams=capture.streams if capture is not None else (),
         )
 
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
+        if self._capture is None:
+            raise not_recording_yet()
+        self._capture.update_streams(request)
+
     async def run(self) -> RecordingResult:
         """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""
         try:
@@ -123,7 +132,7 @@ class PageSession:
         self._own(self._end_with(browser), "watch Chromium")
         self._page = Page(browser, plan.browser, on_signal=self._on_signal, on_warning=self._warn)
         self._capture = PageCapture(
-            plan, browser, self._delivery, title=self._room, on_error=self._on_error, on_warning=self._warn
+            plan, browser, self._delivery, title=self._room, on_over=self._on_over, on_warning=self._warn
         )
 
     async def _load(self, address: PageAddress) -> None:
@@ -201,7 +210,7 @@ class PageSession:
         try:
             await self._page.watch()
         except EgressError as error:
-            self._on_error(error)
+            self._on_over(error)
 
     async def _end_with(self, browser: Browser) -> None:
         """Chromium, its display or its sound may end by themselves."""
@@ -211,7 +220,7 @@ class PageSession:
         status = ended[name].result()
         words = browser.processes.last_words(name).splitlines()[-1:]
         how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        self._on_error(
+        self._on_over(
             BrowserFailed(
                 f"{name} ended unexpectedly ({how}){': ' + words[0] if words else ''}",
                 remedy="Signal 9 usually means that the machine ran out of memory",
@@ -224,8 +233,8 @@ class PageSession:
         else:
             self._signalled.set()
 
-    def _on_error(self, error: EgressError) -> None:
-        self._inbox.put_nowait(Stop(EndReason.FAILURE, error=error))
+    def _on_over(self, over: Stop | EgressError) -> None:
+        self._inbox.put_nowait(over if isinstance(over, Stop) else Stop(EndReason.FAILURE, error=over))
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -241,20 +250,10 @@ class PageSession:
         capture = self._capture
         recorded = await capture.finish(end) if capture is not None else Recorded()
         error = stop.error or next(iter(recorded.errors), None)
-        result = RecordingResult(
-            state=final_state(error, recorded),
-            reason=EndReason.FAILURE if error is not None else stop.reason,
-            files=recorded.files,
-            segments=recorded.segments,
-            images=recorded.images,
-            streams=recorded.streams,
-            started_at=capture.started_at if capture is not None else None,
-            duration=recorded.duration,
-            room_name=self._room,
-            room_sid=self.plan.room_id,
-            error=error,
-            details=stop.details,
-            warnings=tuple(self.warnings),
+        began = capture.started_at if capture is not None else None
+        name, sid = self._room, self.plan.room_id
+        result = result_of(
+            stop, recorded, error, started_at=began, warnings=self.warnings, room_name=name, room_sid=sid
         )
         await self._close()
         self._move(result.state, stop.details or result.reason.value)

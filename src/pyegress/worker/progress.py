@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from pyegress.clock import Wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import ImagesOutcome, SegmentsOutcome, StreamOutcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.timeline import TrackSpan
+from pyegress.lifecycle.uploading import UploadProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Progress:
     paths: tuple[Path, ...] = ()
     #: Every destination of a stream that there was.
     streams: tuple[StreamOutcome, ...] = ()
+    #: Of objects that go to a storage; None where everything stays on the local disk.
+    uploads: UploadProgress | None = None
 
     @property
     def bitrate(self) -> float:
@@ -103,6 +107,7 @@ class RecordedFile:
         """The file as `--json` and `index.json` write it."""
         return {
             "path": str(self.path),
+            "location": self.location or str(self.path),
             "size": self.size,
             "duration": round(self.duration, 6),
             "identity": self.identity,
@@ -177,6 +182,11 @@ class RecordingResult:
     segments: tuple[SegmentsOutcome, ...] = ()
     images: tuple[ImagesOutcome, ...] = ()
     streams: tuple[StreamOutcome, ...] = ()
+    #: Every publication that was recorded, in the order in which they came.
+    tracks: tuple[TrackSpan, ...] = ()
+    manifest_location: str = ""
+    #: Something is on the backup storage.
+    backup_used: bool = False
 
     def check(self) -> None:
         """Raise the error of a recording that failed; nothing after an ordinary end."""
@@ -194,6 +204,9 @@ class RecordingResult:
             "started_at": self.started_at,
             "duration": round(self.duration, 6),
             "files": [file.as_json() for file in self.files],
+            "segments": [asdict(made) for made in self.segments],
+            "images": [asdict(made) for made in self.images],
+            "streams": [asdict(stream) | {"status": stream.status.name.lower()} for stream in self.streams],
             "error": None
             if self.error is None
             else {

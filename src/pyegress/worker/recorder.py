@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from livekit.protocol import egress as pb
+
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.steps import Stage, Step
 from pyegress.media.timeline import PLAUSIBLE
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput
+from pyegress.plan.stream_updates import no_streams
 from pyegress.room.events import Participant, RoomEvent, TrackPublication
 from pyegress.worker.copy_file import CopyFile
 from pyegress.worker.delivery import Delivery, InPlace, ObjectKind
@@ -127,6 +131,10 @@ class Recorder:
         self._feeds[feed] = parts
         return feed
 
+    def update_streams(self, request: pb.UpdateStreamRequest) -> None:
+        """Copies go to files."""
+        raise no_streams()
+
     def tick(self, now: Monotonic) -> None:
         """Let silence grow."""
         for parts in self._parts.values():
@@ -142,6 +150,10 @@ class Recorder:
 
     def room_empty(self, at: Monotonic | None) -> None:
         """Copies of nothing need no end."""
+
+    def track_spans(self) -> tuple[TrackSpan, ...]:
+        """Every publication that was recorded, in the order in which they came."""
+        return tuple(filter(None, (feed.track_span(self._utc_offset) for feed in self._feeds)))
 
     async def finish(self, end: Monotonic | None) -> Recorded:
         """Finish every file. `end`: until when sound is filled with silence; None for where the media ended."""

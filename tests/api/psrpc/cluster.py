@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from livekit.protocol import egress as pb
 
 from pyegress.api.psrpc.door import DoorSettings, PsrpcDoor
 from pyegress.api.psrpc.reporter import Backoff
-from tests.support.livekit_server import LiveKitServer, free_port
+from tests.support.livekit_server import LiveKitServer
 from tests.support.redis_server import RedisServer
 from tests.support.scripted_egress_service import ScriptedEgressService
+from tests.support.stack import Stack
 from tests.support.waiting import eventually
 from tests.support.webhook_inbox import WebhookInbox
 
@@ -42,10 +42,12 @@ class Cluster:
     client: api.LiveKitAPI
     nodes: list[Node] = field(default_factory=list)
 
-    async def node(self, load: float | None = 0.0, settings: DoorSettings = SETTINGS) -> Node:
+    async def node(
+        self, load: float | None = 0.0, settings: DoorSettings = SETTINGS, outbox: Path | None = None
+    ) -> Node:
         """A new node that serves."""
         service = ScriptedEgressService(load)
-        node = Node(service, PsrpcDoor(service, self.redis.options, settings=settings))
+        node = Node(service, PsrpcDoor(service, self.redis.options, settings=settings, outbox=outbox))
         await node.door.open()
         self.nodes.append(node)
         return node
@@ -92,32 +94,6 @@ async def until(
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"not within {within:g} s, asked {asked} times, last: {last}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """A livekit-server on a Redis, both running, with webhooks to `inbox_port`."""
-
-    redis: RedisServer
-    server: LiveKitServer
-    inbox_port: int
-
-
-@contextmanager
-def running_stack(directory: Path, *redis_settings: str) -> Iterator[Stack]:
-    """Redis and livekit-server; `redis_settings` are lines of redis.conf."""
-    inbox_port = free_port(socket.SOCK_STREAM)
-    with RedisServer(directory / "redis", *redis_settings) as redis:
-        keys = LiveKitServer(directory / "livekit")
-        config = {
-            "redis": {"address": redis.address},
-            "keys": {keys.api_key: keys.api_secret},
-            "webhook": {"urls": [f"http://127.0.0.1:{inbox_port}/"], "api_key": keys.api_key},
-        }
-        server = LiveKitServer(directory / "livekit", config=config)
-        server.api_key, server.api_secret = keys.api_key, keys.api_secret
-        with server:
-            yield Stack(redis, server, inbox_port)
 
 
 @asynccontextmanager

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from pyegress.api.psrpc.bus import RedisBus
-from tests.api.psrpc.cluster import Cluster, Stack, running_cluster, running_stack
-from tests.support.redis_server import RedisServer, why_unavailable
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that tests share: channels and keys of your own name, no restarts."""
-    _need_redis()
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    _need_redis()
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
-        yield running
+from tests.api.psrpc.cluster import Cluster, running_cluster
+from tests.support.redis_server import RedisServer
+from tests.support.stack import Stack
 
 
 @pytest.fixture
@@ -39,8 +25,3 @@ async def bus(redis_server: RedisServer) -> AsyncIterator[RedisBus]:
     await bus.open()
     yield bus
     await bus.aclose()
-
-
-def _need_redis() -> None:
-    if reason := why_unavailable():
-        pytest.skip(reason)

@@ -15,7 +15,8 @@ from pathlib import Path
 from livekit.protocol import egress as pb
 from redis.asyncio import Redis
 
-from tests.api.psrpc.cluster import composite, running_cluster, running_stack
+from tests.api.psrpc.cluster import composite, running_cluster
+from tests.support.stack import running_stack
 
 QUEUE_KEY = 44  # characters: base64 of 32 bytes
 RECORDINGS = Path(__file__).with_name("recordings.json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from pyegress.api.psrpc.door import START_EGRESS
 from pyegress.api.psrpc.orphans import OrphanPolicy
 from pyegress.clock import monotonic
 from pyegress.errors import InvalidRequest
-from tests.api.psrpc.cluster import ROOM, SETTINGS, Cluster, Stack, composite, running_cluster, running_stack
+from tests.api.psrpc.cluster import ROOM, SETTINGS, Cluster, composite, running_cluster
+from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.system
@@ -131,20 +131,13 @@ async def test_fifty_starts_at_once_on_two_nodes(cluster: Cluster) -> None:
     infos = await asyncio.gather(*(start(cluster) for _ in range(50)))
     started = [s.egress_id for node in nodes for s in node.service.starts]
     assert sorted(started) == sorted(info.egress_id for info in infos)
-    # How evenly depends on who is quicker on a busy machine; bench.start_answer has figures.
+    # How evenly depends on who is quicker on a busy machine; bench.control has figures.
     assert min(len(node.service.starts) for node in nodes) >= 1
     for node in nodes:
         for begun in node.service.starts:
             node.service.move(begun.egress_id, FAILED, "the end of the test")
     for info in infos:
         await cluster.until_stored(info.egress_id, FAILED)
-
-
-@pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
-    """One whose Redis may be killed: it keeps its data, as in production."""
-    with running_stack(tmp_path, "appendonly yes") as stack:
-        yield stack
 
 
 async def test_redis_is_killed_while_an_egress_runs(own_stack: Stack) -> None:
@@ -167,6 +160,31 @@ async def test_redis_is_killed_while_an_egress_runs(own_stack: Stack) -> None:
         )
         assert (await start(cluster)).status == STARTING
         assert len(node.service.starts) == 2
+
+
+async def test_the_next_run_tells_what_a_killed_one_could_not(own_stack: Stack, tmp_path: Path) -> None:
+    """Redis is away when the egress ends, and the service is killed before it comes back."""
+    async with running_cluster(own_stack) as cluster:
+        killed = await cluster.node(outbox=tmp_path / "outbox.db")
+        info = await start(cluster)
+        killed.service.move(info.egress_id, ACTIVE)
+        await cluster.until_stored(info.egress_id, ACTIVE)
+        cluster.redis.kill()
+        await eventually(lambda: not killed.door.bus.connected, "the loss is noticed")
+        for status in (ENDING, COMPLETE):
+            killed.service.move(info.egress_id, status)
+        cluster.nodes.remove(killed)
+        await killed.door.aclose(drain=0.0)
+        cluster.redis.start()
+        following = await cluster.node(outbox=tmp_path / "outbox.db")
+        assert following.door._own() <= {info.egress_id}
+        await cluster.until_stored(info.egress_id, COMPLETE, within=30.0)
+        updated = "egress_updated"
+        await cluster.until_events(
+            info.egress_id,
+            [("egress_started", STARTING), (updated, ACTIVE), (updated, ENDING), ("egress_ended", COMPLETE)],
+        )
+        await eventually(lambda: following.door.reporter.undelivered() == set(), "nothing is left")
 
 
 async def test_an_egress_whose_node_is_gone_is_marked_as_failed(cluster: Cluster) -> None:

@@ -47,6 +47,19 @@ def test_an_egress_first_seen_later_is_created_and_updated() -> None:
     assert [(kind, status) for kind, status, _ in sent(queue)] == [(Kind.CREATE, ACTIVE), (Kind.UPDATE, ACTIVE)]
 
 
+def test_what_an_earlier_run_left_is_sent_first() -> None:
+    earlier = UpdateQueue()
+    for status in (STARTING, ACTIVE):
+        earlier.add(info(status))
+    left = [Report.from_bytes(report.to_bytes()) for report in earlier.waiting]
+    queue = UpdateQueue(left)
+    assert not queue.created
+    queue.add(info(COMPLETE))
+    assert sent(queue) == [(Kind.CREATE, STARTING, ""), (Kind.UPDATE, ACTIVE, ""), (Kind.UPDATE, COMPLETE, "")]
+    assert UpdateQueue(left[1:]).created
+    assert not UpdateQueue().created
+
+
 def test_newer_details_replace_what_waits() -> None:
     queue = UpdateQueue()
     queue.add(info(STARTING))

@@ -60,15 +60,15 @@ def test_ports_and_processors(tmp_path: Path) -> None:
 async def test_storages_are_tried() -> None:
     tried = []
 
-    async def probe(storage: Storage) -> None:
+    async def trial(storage: Storage) -> None:
         tried.append(storage)
         if len(tried) == 2:
             raise OutputFailed("S3 bucket b: HTTP 403", remedy="Check access_key and secret")
 
     section = StorageSection(s3=S3Section(bucket="b"))
     config = ServiceConfig(storage=section, backup=section)
-    put, refused = await check_storage(config, probe)
+    put, refused = await check_storage(config, trial)
     assert (put.verdict, refused.verdict, refused.code) == (Verdict.GOOD, Verdict.BAD, ExitCode.OUTPUT)
     assert refused.remedy
-    (local,) = await check_storage(ServiceConfig(), probe)
+    (local,) = await check_storage(ServiceConfig(), trial)
     assert local.verdict is Verdict.SKIPPED

@@ -13,6 +13,7 @@ from pyegress.cli.exit_codes import ExitCode
 from tests.cli.command import Ended, environment, run
 from tests.support.livekit_server import LiveKitServer
 from tests.support.netns import NetworkNamespace
+from tests.support.object_servers import BUCKET, S3Server
 from tests.support.redis_server import RedisServer, why_unavailable
 
 pytestmark = pytest.mark.system
@@ -106,6 +107,20 @@ async def test_redis_that_the_server_does_not_use(
     )
     assert (findings["redis"]["verdict"], findings["livekit-server at redis"]["verdict"]) == ("good", "warning")
     assert ended.code == ExitCode.CONNECTION
+
+
+async def test_a_storage_is_used(livekit_server: LiveKitServer, s3_server: S3Server, tmp_path: Path) -> None:
+    right = {"bucket": BUCKET, "region": s3_server.region, "endpoint": s3_server.url, "force_path_style": True}
+    right |= {"access_key": s3_server.access_key, "secret": s3_server.secret}
+    config = {"storage": {"s3": right}, "backup": {"s3": right | {"secret": "w" * 40}}}
+    ended, findings = await found(
+        "--no-join", server=livekit_server, folder=tmp_path, config=config, secrets=[s3_server.secret, "w" * 40]
+    )
+    assert findings["storage"]["verdict"] == "good", findings["storage"]
+    assert "deleted again" in findings["storage"]["found"]
+    assert (findings["backup"]["verdict"], ended.code) == ("bad", ExitCode.OUTPUT)
+    assert findings["backup"]["remedy"]
+    assert [path.name for path in s3_server.root.rglob("pyegress-doctor*")] == []
 
 
 async def test_media_that_is_blocked(

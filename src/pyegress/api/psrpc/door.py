@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from livekit.protocol import egress as pb
 
@@ -21,7 +22,9 @@ from pyegress.api.psrpc.rpc_client import RpcClient
 from pyegress.api.psrpc.rpc_server import Call, RpcServer
 from pyegress.api.psrpc.starts import Starts
 from pyegress.api.psrpc.topics import EgressTopics
+from pyegress.plan.egress_info import without_webhooks
 from pyegress.service.egress_service import EgressService
+from pyegress.service.outbox import Outbox
 
 log = logging.getLogger(__name__)
 SERVICE = "EgressInternal"
@@ -52,14 +55,19 @@ class PsrpcDoor:
         node_id: str = "",
         cluster_id: str = "",
         settings: DoorSettings | None = None,
+        announced: Callable[[str], bool] = lambda egress_id: False,
+        outbox: Path | None = None,
     ) -> None:
+        """`announced` says of which egresses another door tells the webhooks that their requests name. `outbox` is the
+        file that keeps what livekit-server has still to be told; without one a crash loses it."""
         self.node_id = node_id or new_id("NE_")
         self.settings = settings or DoorSettings()
         self._service = service
         self._topic = cluster_id
+        self._announced = announced
         self.bus = RedisBus(redis)
         self.io = IoInfo(self.bus, self.settings.io)
-        self.reporter = Reporter(self.io, self.settings.backoff)
+        self.reporter = Reporter(self.io, self.settings.backoff, Outbox(outbox, "reports") if outbox else None)
         self._server = RpcServer(self.bus)
         self._nodes = RpcClient(self.bus, SERVICE)
         self._topics = EgressTopics(self._server, service, self.settings.linger, self.reporter.forget)
@@ -74,6 +82,7 @@ class PsrpcDoor:
         """Connect and begin to serve. Raises `RedisUnreachable` when Redis cannot be reached in `timeout` seconds."""
         self.bus.on_connected(self.reporter.hurry)
         await self.bus.open(timeout)
+        await self.reporter.open()
         await asyncio.gather(self.io.open(), self._nodes.open())
         self._unlisten = self._service.listen(self._changed)
         for egress_id in self._service.running():
@@ -115,11 +124,12 @@ class PsrpcDoor:
         await self._nodes.aclose()
         await self.bus.aclose()
 
-    def _changed(self, info: pb.EgressInfo) -> None:
-        self.reporter.report(info)
+    def _changed(self, info: pb.EgressInfo) -> asyncio.Future[None] | None:
+        kept = self.reporter.report(without_webhooks(info) if self._announced(info.egress_id) else info)
         self._topics.begin(info.egress_id)
         if info.status not in _RUNNING:
             self._topics.ended(info.egress_id, info.status)
+        return kept
 
     async def _list_active(self, call: Call) -> bytes:
         response = definitions.ListActiveEgressResponse(egress_ids=sorted(self._own()))

@@ -13,6 +13,7 @@ from pyegress.api.psrpc.io_info import IoInfo
 from pyegress.api.psrpc.update_queue import Kind, Report, UpdateQueue
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError
+from pyegress.service.outbox import Outbox
 
 log = logging.getLogger(__name__)
 #: Egresses about which the servers are told at the same time.
@@ -35,8 +36,10 @@ class Backoff:
 class Reporter:
     """One queue per egress, sent in order. All on one event loop."""
 
-    def __init__(self, io: IoInfo, backoff: Backoff) -> None:
+    def __init__(self, io: IoInfo, backoff: Backoff, outbox: Outbox | None = None) -> None:
+        """Without an `outbox` what the servers were not told is lost at the end."""
         self._io = io
+        self._outbox = outbox
         self._backoff = backoff
         self._queues: dict[str, UpdateQueue] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -51,10 +54,28 @@ class Reporter:
         """Seconds for which no report has arrived although some should have; 0 when all is well."""
         return 0.0 if self._failing_since is None else monotonic() - self._failing_since
 
-    def report(self, info: pb.EgressInfo) -> None:
-        """Queue the state of an egress. Returns at once."""
+    async def open(self) -> None:
+        """Send what an earlier run did not get to. Raises EgressError."""
+        for egress_id, bodies in (await self._outbox.open() if self._outbox is not None else {}).items():
+            self._queues[egress_id] = UpdateQueue(map(Report.from_bytes, bodies))
+            self._begin_to_send(egress_id)
+        if self._queues:
+            log.info("%d egresses of an earlier run are reported", len(self._queues))
+
+    def report(self, info: pb.EgressInfo) -> asyncio.Future[None] | None:
+        """Queue the state of an egress. Returns at once; done when it would be told also by the next run."""
         egress_id = info.egress_id
-        self._queues.setdefault(egress_id, UpdateQueue()).add(info)
+        queue = self._queues.setdefault(egress_id, UpdateQueue())
+        queue.add(info)
+        self._keep(egress_id, queue)
+        self._begin_to_send(egress_id)
+        return self._outbox.settled() if self._outbox is not None else None
+
+    def _keep(self, egress_id: str, queue: UpdateQueue) -> None:
+        if self._outbox is not None:
+            self._outbox.save(egress_id, [report.to_bytes() for report in queue.waiting])
+
+    def _begin_to_send(self, egress_id: str) -> None:
         if egress_id not in self._tasks:
             self._tasks[egress_id] = asyncio.create_task(self._send_all(egress_id), name=f"report-{egress_id}")
 
@@ -95,7 +116,7 @@ class Reporter:
         return self.undelivered()
 
     async def aclose(self) -> None:
-        """What is not delivered is dropped: `drain` first."""
+        """What is not delivered is left for the next run, or lost without an outbox: `drain` first."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -103,6 +124,8 @@ class Reporter:
             await asyncio.wait(tasks)
         for stored in self._created.values():
             stored.cancel()
+        if self._outbox is not None:
+            await self._outbox.aclose()
 
     async def _send_all(self, egress_id: str) -> None:
         queue = self._queues[egress_id]
@@ -138,6 +161,7 @@ class Reporter:
             # The newest details of the same status, where some came meanwhile.
             report = queue.next() or report
         queue.sent()
+        self._keep(report.info.egress_id, queue)
         self._arrived(report)
 
     def _arrived(self, report: Report) -> None:

@@ -62,8 +62,7 @@ class Starts:
         if start.egress_id in self._under_way or self._service.info(start.egress_id) is not None:
             return Bid()
         load = self._service.bid(start)
-        if load is None:
-            log.info("%s is left to other nodes", start.egress_id)
+        if load is None:  # and the service has said why
             return None
         return Bid(delay=bid_delay(load, self._undecided()))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 from livekit.protocol import egress as pb
 
 
 class Kind(Enum):
-    CREATE = auto()
-    UPDATE = auto()
+    CREATE = 1
+    UPDATE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,15 @@ class Report:
     kind: Kind
     info: pb.EgressInfo
 
+    def to_bytes(self) -> bytes:
+        """For keeping it."""
+        return bytes([self.kind.value]) + self.info.SerializeToString()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Report:
+        """What `to_bytes` gave."""
+        return cls(Kind(data[0]), pb.EgressInfo.FromString(data[1:]))
+
 
 class UpdateQueue:
     """The reports of one egress in order: CreateEgress first, then every status, newest details of each.
@@ -28,14 +38,20 @@ class UpdateQueue:
     A report that waits gives way to a newer one of the same status; one that is being sent stays as it is.
     """
 
-    def __init__(self) -> None:
-        self._waiting: deque[Report] = deque()
+    def __init__(self, left: Iterable[Report] = ()) -> None:
+        """`left`: what an earlier process did not get to, its first report to be sent again."""
+        self._waiting: deque[Report] = deque(left)
         self._sending = False
-        self._begun = False
-        self.created = False
+        self._begun = bool(self._waiting)
+        self.created = self._begun and self._waiting[0].kind is Kind.UPDATE
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def waiting(self) -> tuple[Report, ...]:
+        """What is not sent yet, in order."""
+        return tuple(self._waiting)
 
     def add(self, info: pb.EgressInfo) -> None:
         """`info` is copied: senders go on changing theirs."""

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyegress.browser.programs import find_programs, missing_programs, shared_memory_is_small
 from pyegress.cli.doctor.findings import Finding, bad, good, skipped, warning
 from pyegress.cli.doors import wants_http
 from pyegress.cli.exit_codes import ExitCode
@@ -30,12 +31,6 @@ _KINDS = (
     ("participants", "participant_cpu_cost"),
     ("tracks", "track_cpu_cost"),
 )
-#: Programs that web pages need, by the names they go by.
-_PROGRAMS = {
-    "Chromium": ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome"),
-    "Xvfb": ("Xvfb",),
-    "PulseAudio": ("pulseaudio",),
-}
 _DESCRIPTORS = 1024
 
 
@@ -44,7 +39,7 @@ def check_machine(config: ServiceConfig) -> list[Finding]:
     return [
         _cpu(config),
         _memory(config),
-        _programs(),
+        _programs(config),
         *_folders(config),
         _descriptors(),
         *_ports(config),
@@ -88,16 +83,19 @@ def _memory(config: ServiceConfig) -> Finding:
     return good("memory", found)
 
 
-def _programs() -> Finding:
-    missing = [name for name, programs in _PROGRAMS.items() if not any(map(shutil.which, programs))]
-    if not missing:
-        return good("web pages", "Chromium, Xvfb and PulseAudio are installed")
-    return warning(
-        "web pages",
-        f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
-        "Web pages and custom templates cannot be recorded; everything else can.",
-        "On Debian: apt-get install chromium xvfb pulseaudio",
-    )
+def _programs(config: ServiceConfig) -> Finding:
+    missing = missing_programs(config.browser.executable)
+    if missing is not None:
+        meaning = "Web pages and custom templates cannot be recorded; everything else can."
+        return warning("web pages", missing.message, meaning, missing.remedy)
+    programs = find_programs(config.browser.executable)
+    found = f"{programs.browser}, Xvfb and PulseAudio are installed"
+    if shared_memory_is_small():
+        return warning(
+            *("web pages", f"{found}; /dev/shm is small", "A browser may use the disk instead, which is slower."),
+            "Give the container more, for instance --shm-size=1g",
+        )
+    return good("web pages", found)
 
 
 def _folders(config: ServiceConfig) -> Iterator[Finding]:

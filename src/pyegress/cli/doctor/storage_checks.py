@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from pyegress.cli.doctor.findings import Finding, failed, good, skipped, warning
+from pyegress.cli.doctor.findings import Finding, failed, good, skipped
 from pyegress.errors import EgressError
 from pyegress.plan.storage import LocalStorage, Storage
 from pyegress.service.config import ServiceConfig
 
 #: Puts a small object into a storage and deletes it. Raises EgressError.
-Probe = Callable[[Storage], Awaitable[None]]
-
-#: None while this version uploads nothing.
-PROBE: Probe | None = None
+Trial = Callable[[Storage], Awaitable[None]]
 
 
-async def check_storage(config: ServiceConfig, probe: Probe | None = PROBE) -> list[Finding]:
+async def _trial(storage: Storage) -> None:
+    from pyegress.storage.trial import put_and_delete  # its client is large
+
+    await put_and_delete(storage)
+
+
+async def check_storage(config: ServiceConfig, trial: Trial = _trial) -> list[Finding]:
     """The storage and its backup."""
     findings = []
     backup = config.backup or config.backup_storage
@@ -28,22 +31,15 @@ async def check_storage(config: ServiceConfig, probe: Probe | None = PROBE) -> l
         except EgressError as error:
             findings.append(failed(check, error, "Files cannot be uploaded."))
             continue
-        findings.append(await _try(check, storage, probe))
+        findings.append(await _try(check, storage, trial))
     return findings
 
 
-async def _try(check: str, storage: Storage, probe: Probe | None) -> Finding:
+async def _try(check: str, storage: Storage, trial: Trial) -> Finding:
     if isinstance(storage, LocalStorage):
         return skipped(check, "files stay on this disk")
-    if probe is None:
-        return warning(
-            check,
-            f"{storage.label} is configured",
-            "This version uploads nothing: requests are refused while it is configured.",
-            "Leave it out",
-        )
     try:
-        await probe(storage)
+        await trial(storage)
     except EgressError as error:
         return failed(check, error, "Finished recordings would stay on this disk until it works.")
     return good(check, f"an object was put into {storage.label} and deleted again")

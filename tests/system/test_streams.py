@@ -1,0 +1,198 @@
+"""Streams to a real RTMP server: beside a file, added and removed meanwhile, lost and found again, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import dropwhile
+from pathlib import Path
+
+import pytest
+from livekit.protocol import egress as pb
+
+import pyegress
+from pyegress.errors import Code, EgressError
+from pyegress.lifecycle.egress import EgressStatus, status_of
+from pyegress.lifecycle.outcome import StreamStatus
+from pyegress.service.egress_service import EgressStart
+from tests.support.analysis import Picture, read_packets, read_pictures
+from tests.support.livekit_server import LiveKitServer
+from tests.support.rtmp_server import RtmpServer, why_unavailable
+from tests.support.srt_listener import SrtListener
+from tests.support.waiting import eventually
+from tests.system.scenes import FPS, access, clip, count, prepare, publishing, recorded
+from tests.system.test_supervisor import Node, node
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())]
+
+FAILED, FINISHED, ACTIVE = pb.StreamInfo.Status.FAILED, pb.StreamInfo.Status.FINISHED, pb.StreamInfo.Status.ACTIVE
+KEY, OTHER_KEY = "onestreamkey", "otherstreamkey"
+
+
+@pytest.fixture
+def rtmp(tmp_path: Path) -> Iterator[RtmpServer]:
+    with RtmpServer(tmp_path / "rtmp") as server:
+        yield server
+
+
+def watching(room: str, *urls: str, file: str = "") -> pb.ParticipantEgressRequest:
+    """One participant, as published but for the size: every stamp stays readable."""
+    return pb.ParticipantEgressRequest(
+        room_name=room,
+        identity="ada",
+        advanced=pb.EncodingOptions(width=320, height=180, framerate=30, key_frame_interval=2),
+        stream_outputs=[pb.StreamOutput(protocol=pb.StreamProtocol.RTMP, urls=urls)],
+        file_outputs=[pb.EncodedFileOutput(filepath=file)] if file else [],
+    )
+
+
+def shown(path: Path) -> list[Picture]:
+    """The pictures from the first on that the participant sent: live outputs do not wait for it."""
+    return list(dropwhile(lambda picture: picture.number is None, read_pictures(path)))
+
+
+async def stream(here: Node, egress_id: str, index: int, status: int) -> pb.StreamInfo:
+    """The stream result at `index` when it has this status and, while active, has begun."""
+
+    def found() -> bool:
+        streams = here.last(egress_id).stream_results
+        return (
+            len(streams) > index
+            and streams[index].status == status
+            and (status == FAILED or streams[index].started_at > 0)
+        )
+
+    await eventually(lambda: here.told[egress_id] and found(), f"stream {index}: {here.told[egress_id][-1:]}", 40.0)
+    return here.last(egress_id).stream_results[index]
+
+
+async def test_streams_come_and_go_and_the_file_goes_on(
+    livekit_server: LiveKitServer, tmp_path: Path, rtmp: RtmpServer
+) -> None:
+    room, egress_id = "streamed", "EG_streamed"
+    prepare("ada", clip())
+    good, other = rtmp.url(KEY, "recorded"), rtmp.url(OTHER_KEY, "recorded")
+    bad = "rtmp://127.0.0.1:9/live/badstreamkey"
+    async with node(livekit_server, tmp_path) as here, publishing(livekit_server, room):
+        await here.supervisor.start(EgressStart(egress_id, watching(room, good, bad, file="beside")))
+        await stream(here, egress_id, 0, ACTIVE)
+        refused = await stream(here, egress_id, 1, FAILED)
+        assert "connection refused" in refused.error
+        assert status_of(here.last(egress_id)) is EgressStatus.ACTIVE
+        await here.recorded(egress_id, 2.5)
+
+        update = pb.UpdateStreamRequest(
+            egress_id=egress_id,
+            add_destinations=[pb.StreamDestination(id="second", url=other)],
+            add_output_urls=["srt://127.0.0.1:9000"],
+            remove_output_urls=["rtmp://127.0.0.1/live/neverthere"],
+        )
+        with pytest.raises(EgressError) as partly:
+            await here.supervisor.update_stream(update)
+        assert partly.value.code is Code.INVALID_ARGUMENT
+        lines = str(partly.value).splitlines()
+        assert len(lines) == 2
+        assert "invalid url" in lines[0]
+        assert "stream not found" in lines[1]
+        added = await stream(here, egress_id, 2, ACTIVE)
+        assert added.id == "second"
+        await here.recorded(egress_id, 4.5)
+
+        rtmp.kill()
+        rtmp.start()
+        await eventually(
+            lambda: all(here.last(egress_id).stream_results[index].retries for index in (0, 2)), "both were lost", 20.0
+        )
+        await eventually(lambda: len(rtmp.recordings(KEY)) == 2, "the stream is there again")
+        await here.recorded(egress_id, 8.0)
+
+        answer = await here.supervisor.update_stream(
+            pb.UpdateStreamRequest(egress_id=egress_id, remove_output_urls=["second"])
+        )
+        assert [one.status for one in answer.stream_results][:2] == [ACTIVE, FAILED]
+        removed = await stream(here, egress_id, 2, FINISHED)
+        assert removed.ended_at > removed.started_at
+        assert removed.duration == removed.ended_at - removed.started_at
+        await here.supervisor.update_stream(pb.UpdateStreamRequest(egress_id=egress_id, remove_output_urls=[good]))
+        await stream(here, egress_id, 0, FINISHED)
+        assert status_of(here.last(egress_id)) is EgressStatus.ACTIVE
+        await here.supervisor.stop(egress_id)
+        info = await here.ended(egress_id)
+        assert status_of(info) is EgressStatus.COMPLETE, info
+    for told in here.told[egress_id]:
+        assert not {KEY, OTHER_KEY, "badstreamkey"} & set(str(told).replace("/", " ").replace('"', " ").split())
+    beside = count(shown(tmp_path / "files" / "beside.mp4"))
+    assert not beside.reordered
+    assert len(beside.missing) <= 6, beside
+    for key in (KEY, OTHER_KEY):
+        for recording in rtmp.recordings(key):
+            first = read_packets(recording, "video")[0]
+            assert first.keyframe
+            assert first.pts == 0
+            seen = count(shown(recording))
+            assert not seen.reordered
+            assert len(seen.missing) <= 6, (recording, seen)
+            assert seen.last - seen.first > FPS
+    assert len(rtmp.recordings(OTHER_KEY)) == 2
+
+
+async def test_the_last_stream_decides_how_it_ends(
+    livekit_server: LiveKitServer, tmp_path: Path, rtmp: RtmpServer
+) -> None:
+    """Refused: FAILED with what the server said. Removed: an ordinary end."""
+    room = "streamed-alone"
+    taken = rtmp.url(KEY)
+    async with node(livekit_server, tmp_path) as here, publishing(livekit_server, room):
+        await here.supervisor.start(EgressStart("EG_removed", watching(room, taken)))
+        await stream(here, "EG_removed", 0, ACTIVE)
+        await here.supervisor.start(EgressStart("EG_refused", watching(room, taken)))
+        info = await here.ended("EG_refused")
+        assert status_of(info) is EgressStatus.FAILED
+        assert info.error_code == 503
+        assert "Already publishing" in info.error
+        assert KEY not in str(info)
+        assert [one.status for one in info.stream_results] == [FAILED]
+        assert info.stream_results[0].error == info.error
+        await here.supervisor.update_stream(pb.UpdateStreamRequest(egress_id="EG_removed", remove_output_urls=[taken]))
+        info = await here.ended("EG_removed")
+        assert status_of(info) is EgressStatus.COMPLETE
+        assert info.details == "End reason: All streams stopped"
+        assert [one.status for one in info.stream_results] == [FINISHED]
+        assert info.stream.info == info.stream_results
+
+
+async def test_srt_in_the_foreground(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    """A listener that vanishes and comes back gets the stream again; the file beside it knows nothing of that."""
+    room = "streamed-srt"
+    path = tmp_path / "beside.mp4"
+    with SrtListener(tmp_path, passphrase="verysecretpassphrase") as listener:
+        async with publishing(livekit_server, room):
+            recording = pyegress.record_participant(
+                room=room,
+                identity="ada",
+                output=[path, f"{listener.url}&latency=60"],
+                width=320,
+                height=180,
+                key_frame_interval=2.0,
+                **access(livekit_server),
+            )
+            async with recording:
+                await recorded(recording, 2.0)
+                listener.kill()
+                listener.start()
+                await eventually(lambda: recording.now.streams[0].retries, "it is noticed", 20.0)
+                await eventually(lambda: listener.files[1].stat().st_size, "it is there again", 20.0)
+                now = recording.now.elapsed
+                await recorded(recording, now + 2.0)
+                recording.stop()
+                result = await recording.wait()
+        listener.stop()
+    result.check()
+    (sent,) = result.streams
+    assert (sent.status, sent.error) == (StreamStatus.FINISHED, "")
+    assert "verysecret" not in str(result)
+    assert len(count(shown(path)).missing) <= 6
+    for received in listener.files:
+        pictures = shown(received)
+        assert len(pictures) > FPS / 2
+        # What srt-live-transmit had not written when it was killed is no end of a picture.
+        assert len(count(pictures[:-5]).missing) <= 3

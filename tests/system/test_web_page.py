@@ -1,0 +1,86 @@
+"""A page that draws frame numbers and beeps, recorded by real Chromium."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from pyegress.lifecycle.recording import EndReason, RecordingState
+from tests.support.analysis import (
+    av_offsets,
+    beep_onsets,
+    check_numbers,
+    file_facts,
+    flash_onsets,
+    numbers_of,
+    read_pictures,
+    read_sound,
+)
+from tests.support.page_server import PageServer
+from tests.system.web_pages import Traces, is_active, needs_browser, record
+
+pytestmark = [pytest.mark.system, needs_browser]
+
+
+async def test_a_page_is_recorded_from_its_start_signal_to_its_end_signal(tmp_path: Path) -> None:
+    """Also one that is larger than its window, opens windows and dialogs, and asks for what it may not have."""
+    before = Traces.take()
+    async with PageServer() as server:
+        url = server.url("/frames?start=500&end=5500&report=1&rude=1")
+        async with record(url, tmp_path / "page.mp4", await_start_signal=True, wait=60.0) as recording:
+            result = await recording.wait()
+        (report,) = server.reports
+        assert server.asked["/blank"] == 0
+    assert (result.state, result.reason) == (RecordingState.COMPLETE, EndReason.SOURCE_CLOSED)
+    assert report["inner"] == report["client"] == [640, 360]
+    assert (report["ratio"], report["driven"]) == (1, False)
+
+    (file,) = result.files
+    facts = file_facts(file.path)
+    assert [stream.kind for stream in facts.streams] == ["video", "audio"]
+    assert facts.streams[0].size == (640, 360)
+    assert 4.0 < file.duration < 9.0
+    assert all(stream.duration == pytest.approx(file.duration, abs=0.1) for stream in facts.streams)
+
+    pictures = read_pictures(file.path)
+    # Dialogs, windows and bubbles would hide a part of it.
+    assert sum(picture.number is not None for picture in pictures) >= 0.95 * len(pictures)
+    numbers = check_numbers(numbers_of(pictures))
+    assert numbers.reordered == ()
+    assert numbers.first < 60
+    seen = numbers.last - numbers.first + 1
+    assert len(numbers.missing) < 0.5 * seen
+    sound = read_sound(file.path)
+    offsets = av_offsets(flash_onsets(pictures), beep_onsets(sound, 500.0))
+    assert len(offsets) >= 2
+    assert abs(statistics.median(offsets)) < 0.2
+    assert Traces.take() == before
+
+
+async def test_three_pages_one_after_the_other_leave_nothing(tmp_path: Path) -> None:
+    """Sound alone, pictures alone, and one that is stopped before it is ready."""
+    before = Traces.take()
+    async with PageServer() as server:
+        async with record(server.url("/frames"), tmp_path / "sound.ogg", audio_only=True) as recording:
+            await is_active(recording)
+            recording.stop()
+            result = await recording.wait()
+        assert (result.state, result.reason) == (RecordingState.COMPLETE, EndReason.STOPPED)
+        assert [stream.kind for stream in file_facts(tmp_path / "sound.ogg").streams] == ["audio"]
+        assert Traces.take() == before
+
+        async with record(server.url("/frames"), tmp_path / "pictures", video_only=True, duration=1.0) as recording:
+            result = await recording.wait()
+        assert (result.state, result.reason) == (RecordingState.COMPLETE, EndReason.LIMIT_REACHED)
+        (file,) = result.files
+        assert [stream.kind for stream in file_facts(file.path).streams] == ["video"]
+        assert file.duration == pytest.approx(1.0, abs=0.01)
+
+        async with record(server.url("/slow"), tmp_path / "none.mp4") as recording:
+            recording.stop()
+            result = await recording.wait()
+        assert result.state is RecordingState.ABORTED
+        assert not (tmp_path / "none.mp4").exists()
+    assert Traces.take() == before
