@@ -14,6 +14,7 @@ from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError, Fault
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.capture_engine import CaptureEngine
+from pyegress.media.steps import Stage, Step
 from pyegress.media.taps import PictureTap
 from pyegress.outputs.file_writer import FileResult
 from pyegress.plan.recording_plan import RecordingPlan
@@ -110,6 +111,16 @@ class PageCapture:
     def begin(self, at: Monotonic) -> None:
         """Second 0 of the outputs is `at`."""
         self._engine.begin(at)
+
+    def steps(self) -> list[Step]:
+        """What is captured, and what becomes of it."""
+        stats, video = self._engine.stats, self._plan.video
+        steps = []
+        if video is not None:
+            name = f"page {video.width}x{video.height} at {video.framerate:g} fps"
+            counters: dict[str, float | str] = {"pictures": stats.pictures, "dropped": stats.dropped}
+            steps.append(Step(Stage.COMPOSITION, name, counters))
+        return [*steps, *self._outputs.steps()]
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""

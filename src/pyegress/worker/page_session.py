@@ -17,6 +17,7 @@ from pyegress.browser.page_errors import no_signal_error
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
+from pyegress.media.steps import Step
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.worker.delivery import Delivery, InPlace
 from pyegress.worker.encoded_outputs import not_recording_yet
@@ -80,6 +81,10 @@ class PageSession:
             paths=tuple(capture.paths) if capture is not None else (),
             streams=capture.streams if capture is not None else (),
         )
+
+    def steps(self) -> list[Step]:
+        """The page as it is captured, and what becomes of it."""
+        return self._capture.steps() if self._capture is not None else []
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
