@@ -72,6 +72,11 @@ class ServiceProcess:
         """Everything that it wrote, over restarts."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
+    def accepted(self) -> list[str]:
+        """The egresses that it took, by its log."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [line["egress_id"] for line in lines if line["message"].startswith("accepted: ")]
+
     @property
     def pid(self) -> int:
         assert self._process is not None

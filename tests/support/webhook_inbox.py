@@ -7,6 +7,7 @@ from typing import Self
 
 from aiohttp import web
 from livekit import api
+from livekit.protocol import egress as pb
 from livekit.protocol.webhook import WebhookEvent
 
 
@@ -37,6 +38,10 @@ class WebhookInbox:
     def of(self, egress_id: str) -> list[tuple[str, int]]:
         """Event and status of the egress's webhooks."""
         return [(e.event, e.egress_info.status) for e in self.events if e.egress_info.egress_id == egress_id]
+
+    def story(self, egress_id: str) -> list[str]:
+        """The statuses that webhooks told of an egress."""
+        return [pb.EgressStatus.Name(status).removeprefix("EGRESS_") for _, status in self.of(egress_id)]
 
     async def _received(self, request: web.Request) -> web.Response:
         body = (await request.read()).decode()

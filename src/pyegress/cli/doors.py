@@ -44,6 +44,12 @@ def doors_of(config: ServiceConfig, supervisor: Supervisor) -> list[Door]:
     return doors
 
 
+def load_http() -> None:
+    """Load what the HTTP door needs: what is there before a zygote is forked takes memory once."""
+    import pyegress.api.twirp
+    import pyegress.api.twirp_settings  # noqa: F401
+
+
 def wants_http(config: ServiceConfig) -> bool:
     """Whether the Egress API is open over HTTP."""
     return config.api is not None or config.redis is None
@@ -56,6 +62,7 @@ def _nobody(egress_id: str) -> bool:
 def _psrpc(config: ServiceConfig, supervisor: Supervisor, announced: Callable[[str], bool]) -> Door:
     from pyegress.api.psrpc.door import DoorSettings, PsrpcDoor
     from pyegress.api.psrpc.io_info import IoTimeouts
+    from pyegress.api.psrpc.orphans import OrphanPolicy
     from pyegress.api.psrpc.redis_options import RedisOptions
 
     assert config.redis is not None
@@ -69,7 +76,7 @@ def _psrpc(config: ServiceConfig, supervisor: Supervisor, announced: Callable[[s
         RedisOptions.from_mapping(asdict(config.redis)),
         node_id=supervisor.node_id,
         cluster_id=config.cluster_id,
-        settings=DoorSettings(io=timeouts),
+        settings=DoorSettings(io=timeouts, orphans=OrphanPolicy.after(config.orphan_timeout)),
         announced=announced,
         outbox=Path(config.state_directory, "outbox.db"),
     )

@@ -24,7 +24,7 @@ from pyegress.worker.page_address import PageAddress, may_send_udp, page_address
 from pyegress.worker.page_capture import PageCapture
 from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import Progress, Recorded, RecordingResult
-from pyegress.worker.stop import Stop, final_state
+from pyegress.worker.stop import Stop, result_of
 
 logger = logging.getLogger(__name__)
 
@@ -250,20 +250,10 @@ class PageSession:
         capture = self._capture
         recorded = await capture.finish(end) if capture is not None else Recorded()
         error = stop.error or next(iter(recorded.errors), None)
-        result = RecordingResult(
-            state=final_state(error, recorded),
-            reason=EndReason.FAILURE if error is not None else stop.reason,
-            files=recorded.files,
-            segments=recorded.segments,
-            images=recorded.images,
-            streams=recorded.streams,
-            started_at=capture.started_at if capture is not None else None,
-            duration=recorded.duration,
-            room_name=self._room,
-            room_sid=self.plan.room_id,
-            error=error,
-            details=stop.details,
-            warnings=tuple(self.warnings),
+        began = capture.started_at if capture is not None else None
+        name, sid = self._room, self.plan.room_id
+        result = result_of(
+            stop, recorded, error, started_at=began, warnings=self.warnings, room_name=name, room_sid=sid
         )
         await self._close()
         self._move(result.state, stop.details or result.reason.value)

@@ -34,19 +34,17 @@ from pyegress.worker.ending import EndPolicy
 from pyegress.worker.feed import Feed
 from pyegress.worker.index_file import IndexWriter
 from pyegress.worker.joining import join_unless
+from pyegress.worker.looks import Looks
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.presence import Presence
 from pyegress.worker.progress import Progress, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.silence import SilenceWatch
-from pyegress.worker.stop import Stop, end_of_media, final_state
+from pyegress.worker.stop import Stop, end_of_media, result_of
 from pyegress.worker.terms import terms_of
 from pyegress.worker.waiting import describe_room, missing_error, waiting_text
 
 logger = logging.getLogger(__name__)
-
-#: How often timers, silence and progress are looked at, seconds.
-TICK = 0.25
 
 
 class RecordingSession:
@@ -89,6 +87,7 @@ class RecordingSession:
         self._policy = EndPolicy(self._terms.source, self._terms.grace)
         self._presence = Presence()
         self._begun = monotonic()
+        self._looks = Looks()
         self._waiting_for = ""
         self._end_reason: EndReason | None = None
         #: What keeps the media away, as far as we were told.
@@ -166,14 +165,14 @@ class RecordingSession:
     async def _follow(self) -> Stop:
         """Handle events and ticks until one of them is the end."""
         loop = asyncio.get_running_loop()
-        next_tick = loop.time()
         while True:
+            waiting = self.lifecycle.state is RecordingState.WAITING
             try:
-                async with asyncio.timeout_at(next_tick):
+                async with asyncio.timeout_at(self._looks.at(loop.time(), waiting=waiting)):
                     message = await self._inbox.get()
             except TimeoutError:
-                next_tick = loop.time() + TICK
-                stop = self._tick(monotonic())
+                self._look_for_media()
+                stop = self._tick(monotonic()) if self._looks.ticks(loop.time()) else None
             else:
                 match message:
                     case Stop():
@@ -244,6 +243,7 @@ class RecordingSession:
             feed = self._recorder.feed(participant, track)
             self._feeds[track.sid] = feed
             feed.subscription = self._room.subscribe(track.sid, feed)
+            self._looks.expect_media(asyncio.get_running_loop().time())
         except EgressError as error:
             if not self._recorder.started and not self._terms.follows_room:
                 raise
@@ -275,12 +275,15 @@ class RecordingSession:
             return self._source_over(monotonic())
         return Stop(EndReason.FAILURE, error=error)
 
+    def _look_for_media(self) -> None:
+        if self.lifecycle.state is RecordingState.WAITING and self._recorder.started:
+            self._move(RecordingState.ACTIVE, "first media arrived")
+            self._report()
+
     def _tick(self, now: Monotonic) -> Stop | None:
         self._recorder.tick(now)
         self._find_given_up(now)
         self._watch_silence(now)
-        if self.lifecycle.state is RecordingState.WAITING and self._recorder.started:
-            self._move(RecordingState.ACTIVE, "first media arrived")
         if self._index is not None and self._recorder.started:
             self._index.tick(now, self._room_name)
         self._report()
@@ -360,21 +363,16 @@ class RecordingSession:
             if room is not None:
                 await room.aclose()
         error = stop.error or self._late_error() or next(iter(recorded.errors), None)
-        result = RecordingResult(
-            state=final_state(error, recorded),
-            reason=EndReason.FAILURE if error is not None else stop.reason,
-            files=recorded.files,
-            segments=recorded.segments,
-            images=recorded.images,
-            streams=recorded.streams,
-            started_at=self._recorder.started_at,
-            duration=recorded.duration,
+        ours = self._recorder
+        result = result_of(
+            stop,
+            recorded,
+            error,
+            started_at=ours.started_at,
+            warnings=ours.warnings,
+            tracks=ours.track_spans(),
             room_name=name,
             room_sid=sid,
-            error=error,
-            details=stop.details,
-            warnings=tuple(self._recorder.warnings),
-            tracks=self._recorder.track_spans(),
         )
         self._move(result.state, stop.details or result.reason.value)
         self._report()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyegress.clock import Monotonic
+from pyegress.clock import Monotonic, Wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.presence import Presence
-from pyegress.worker.progress import Recorded
+from pyegress.worker.progress import Recorded, RecordingResult
 from pyegress.worker.terms import Terms
 
 
@@ -45,3 +47,33 @@ def final_state(error: EgressError | None, recorded: Recorded) -> RecordingState
     if error is not None:
         return RecordingState.FAILED
     return RecordingState.COMPLETE if recorded.made else RecordingState.ABORTED
+
+
+def result_of(
+    stop: Stop,
+    recorded: Recorded,
+    error: EgressError | None,
+    *,
+    started_at: Wall | None,
+    warnings: Sequence[str],
+    tracks: tuple[TrackSpan, ...] = (),
+    room_name: str,
+    room_sid: str,
+) -> RecordingResult:
+    """What came of a recording."""
+    return RecordingResult(
+        state=final_state(error, recorded),
+        reason=EndReason.FAILURE if error is not None else stop.reason,
+        files=recorded.files,
+        segments=recorded.segments,
+        images=recorded.images,
+        streams=recorded.streams,
+        started_at=started_at,
+        duration=recorded.duration,
+        room_name=room_name,
+        room_sid=room_sid,
+        error=error,
+        details=stop.details,
+        warnings=tuple(warnings),
+        tracks=tracks,
+    )

@@ -131,7 +131,7 @@ async def test_fifty_starts_at_once_on_two_nodes(cluster: Cluster) -> None:
     infos = await asyncio.gather(*(start(cluster) for _ in range(50)))
     started = [s.egress_id for node in nodes for s in node.service.starts]
     assert sorted(started) == sorted(info.egress_id for info in infos)
-    # How evenly depends on who is quicker on a busy machine; bench.start_answer has figures.
+    # How evenly depends on who is quicker on a busy machine; bench.control has figures.
     assert min(len(node.service.starts) for node in nodes) >= 1
     for node in nodes:
         for begun in node.service.starts:

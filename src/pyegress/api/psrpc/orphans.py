@@ -31,6 +31,11 @@ class OrphanPolicy:
     rounds: int = 4
     age: float = 60.0
 
+    @classmethod
+    def after(cls, timeout: float) -> OrphanPolicy:
+        """Some `timeout` seconds after a node is gone: three intervals lie between four rounds."""
+        return cls(interval=timeout / 3, rounds=4, age=timeout)
+
 
 class OrphanWatch:
     """Counts the rounds. Pure."""
