@@ -23,6 +23,8 @@ _MOMENTS, _BELIEVED = 400, 0.2
 _TOLERANCE, _JUMP = 240, 2880
 #: In between a block is stretched or squeezed by at most this part.
 _STRETCH = 0.004
+#: Seconds for the next block. The longest are 50 ms.
+_PATIENCE = 0.1
 #: Blocks that are kept before the output begins.
 _RECENT = 32
 _SECOND = float(MIX_RATE)
@@ -59,6 +61,13 @@ class CaptureSound:
         for first, block in self._recent:
             self._take(block, first)
         self._recent.clear()
+
+    def listen(self, rest: Callable[[float], object], seconds: float) -> None:
+        """Wait for a block, which tells its moment, and after some seconds take at once what came meanwhile."""
+        if self.step(_PATIENCE):
+            rest(seconds)
+            while self.step(0.0):
+                pass
 
     def step(self, timeout: float) -> bool:
         """Read and place what comes within `timeout` seconds; whether there was something."""
