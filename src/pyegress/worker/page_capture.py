@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class PageCapture:
-    """Made when the browser runs, `begin` when the recording does, `finish` once. On the event loop; none blocks."""
+    """Made when the browser runs, `begin` when the recording does, `end` and `finish` once. Nothing blocks the loop."""
 
     def __init__(
         self,
@@ -126,11 +126,14 @@ class PageCapture:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
         self._outputs.update_streams(request)
 
-    async def finish(self, end: Monotonic) -> Recorded:
-        """Capture up to `end` and finish every output."""
+    async def end(self, end: Monotonic) -> None:
+        """Capture up to `end`; the browser is not needed any more then."""
         await asyncio.wrap_future(self._engine.finish(end))
         if text := too_slow(self._engine.stats):
             self._on_warning(text)
+
+    async def finish(self) -> Recorded:
+        """Finish and deliver every output."""
         return await self._outputs.finish()
 
     def _describe(self, result: FileResult, dropped: int) -> RecordedFile:

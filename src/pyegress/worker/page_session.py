@@ -253,14 +253,17 @@ class PageSession:
         self._waiting_for = ""
         self._report()
         capture = self._capture
-        recorded = await capture.finish(end) if capture is not None else Recorded()
+        if capture is not None:
+            await capture.end(end)
+        # Uploads may take their time, and a browser takes half a core.
+        await self._close()
+        recorded = await capture.finish() if capture is not None else Recorded()
         error = stop.error or next(iter(recorded.errors), None)
         began = capture.started_at if capture is not None else None
         name, sid = self._room, self.plan.room_id
         result = result_of(
             stop, recorded, error, started_at=began, warnings=self.warnings, room_name=name, room_sid=sid
         )
-        await self._close()
         self._move(result.state, stop.details or result.reason.value)
         self._report()
         return result
