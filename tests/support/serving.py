@@ -41,7 +41,7 @@ class ServiceProcess:
         self.folder = folder
         self.files = folder / "files"
         self.http_port = free_port(socket.SOCK_STREAM)
-        self.health_port, self.metrics_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
+        self.health_port, self.metrics_port, self.debug_port = (free_port(socket.SOCK_STREAM) for _ in range(3))
         self.log_path = folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +51,7 @@ class ServiceProcess:
             "api_secret": server.api_secret,
             "health_port": self.health_port,
             "prometheus_port": self.metrics_port,
+            "debug_port": self.debug_port,
             "local_directory": str(self.files),
             "state_directory": str(folder / "state"),
             "cpu_cost": CHEAP,
