@@ -11,6 +11,7 @@ import pytest
 
 from pyegress.cli.live import LiveLine, describe, duration, size
 from pyegress.lifecycle.recording import RecordingState
+from pyegress.lifecycle.uploading import UploadProgress
 from pyegress.worker.progress import Progress, TrackProgress
 
 pytestmark = pytest.mark.unit
@@ -45,6 +46,12 @@ def progress(state: RecordingState = RecordingState.ACTIVE, **changes: Any) -> P
         (progress(RecordingState.WAITING, waiting_for="track TR_1"), "waiting for track TR_1; in the room: nobody"),
         (progress(RecordingState.WAITING, waiting_for="track TR_1", reconnecting=True), "RECONNECTING; waiting"),
         (progress(RecordingState.ENDING), "finishing the files"),
+        (progress(RecordingState.ENDING, uploads=UploadProgress(2, 3_450_000)), "uploading 2 objects, 3.5 MB left"),
+        (progress(RecordingState.ENDING, uploads=UploadProgress(delivered=3)), "finishing the files"),
+        (
+            progress(uploads=UploadProgress(1, 1_000_000, failing="S3 upload failed: it takes no connections")),
+            "1.2 MB  uploading 1 object, 1.0 MB left (S3 upload failed: it takes no connections)",
+        ),
         (progress(RecordingState.COMPLETE), "complete"),
     ],
 )

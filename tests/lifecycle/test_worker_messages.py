@@ -11,6 +11,7 @@ from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.worker_messages import (
     Ended,
+    Finish,
     FromWorker,
     Launch,
     LogLine,
@@ -52,7 +53,7 @@ def launch(service: Service = SERVICE) -> Launch:
         at=NOW,
         service=service,
         directory="/out",
-        result_path="/state/EG_1.json",
+        spool="/spool/EG_1",
         token="hidden",
     )
 
@@ -65,6 +66,7 @@ def launch(service: Service = SERVICE) -> Launch:
         StopRecording(EndReason.CPU_EXHAUSTED),
         UpdateStreams(3, b"\x00\xff"),
         Received(),
+        Finish(launch()),
     ],
 )
 def test_what_a_worker_is_told(message: ToWorker) -> None:

@@ -60,7 +60,7 @@ def test_mistakes_say_what_could_be_written(text: str, cause: str) -> None:
 def test_words_become_outputs_of_a_request() -> None:
     request = pb.RoomCompositeEgressRequest()
     for text in ("a.mp4", "hls:b/c.m3u8?live=d", "images:e@3s", "images:f", "rtmp://h/a/1", "rtmps://h/a/2"):
-        add_output(request, parse_output(text))
+        add_output(request, parse_output(text), {})
     assert [file.filepath for file in request.file_outputs] == ["a.mp4"]
     [hls] = request.segment_outputs
     assert (hls.playlist_name, hls.live_playlist_name) == ("b/c.m3u8", "d.m3u8")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from livekit.protocol import egress as pb
 
 from pyegress.errors import Code, EgressError, InvalidRequest
 from pyegress.lifecycle.egress import EgressStatus, status_of
@@ -107,15 +106,12 @@ async def test_a_port_that_is_taken_is_named(supervisor: Supervisor) -> None:
 async def test_refusals_start_nothing(supervisor: Supervisor) -> None:
     told: list[object] = []
     supervisor.listen(told.append)
-    page = asks_for_a_page()
-    with pytest.raises(InvalidRequest) as refused:
-        await supervisor.start(page)
-    assert refused.value.code is Code.UNIMPLEMENTED
+    nothing = EgressStart("EG_1", room())
     with pytest.raises(InvalidRequest) as invalid:
-        await supervisor.start(EgressStart("EG_2", room()))
+        await supervisor.start(nothing)
     assert "output" in invalid.value.field
     # Whoever has no other node is answered why; another node that bids less is preferred.
-    assert supervisor.bid(page) == 1.0
+    assert supervisor.bid(nothing) == 1.0
     assert (supervisor.running(), told, supervisor.info("EG_1")) == ([], [], None)
 
 
@@ -152,7 +148,3 @@ async def test_a_listener_that_fails_harms_nobody(supervisor: Supervisor) -> Non
     unlisten()
     await supervisor.start(EgressStart("EG_2", room(FILE)))
     assert len(told) == 2
-
-
-def asks_for_a_page() -> EgressStart:
-    return EgressStart("EG_1", pb.WebEgressRequest(url="https://h/", file_outputs=[FILE]))

@@ -12,12 +12,12 @@ from pyegress.storage.journal import Journal, read_journal
 from pyegress.storage.journal_entries import (
     Acknowledged,
     Attempted,
+    Begun,
     Delivered,
     Entry,
     Finished,
     Moved,
     ObjectKey,
-    ObjectKind,
     Planned,
     Record,
     Refused,
@@ -26,18 +26,19 @@ from pyegress.storage.journal_entries import (
     Withdrawn,
     read_entries,
 )
+from pyegress.storage.objects import ObjectKind
 
 pytestmark = pytest.mark.unit
 
 FILE, IMAGE = ObjectKey(0, "talk.mp4"), ObjectKey(1, "talk_00001.jpeg")
 LIFE: tuple[Entry, ...] = (
     Moved(Wall(1.0), SpoolState.RECORDING),
-    Planned(Wall(1.0), FILE, ObjectKind.FILE, "media/0/talk.mp4"),
-    Planned(Wall(2.0), FILE, ObjectKind.FILE, "media/0/talk.mp4", started_at=Wall(1.5)),
-    Planned(Wall(3.0), IMAGE, ObjectKind.IMAGE, "/pictures/talk_00001.jpeg"),
-    Finished(Wall(3.0), IMAGE, 10, "sha256:00"),
+    Planned(Wall(1.0), FILE, "media/0/talk.mp4"),
+    Begun(Wall(2.0), Wall(1.5)),
+    Planned(Wall(3.0), IMAGE, "/pictures/talk_00001.jpeg"),
+    Finished(Wall(3.0), IMAGE, ObjectKind.IMAGE, 10, "sha256:00"),
     Moved(Wall(4.0), SpoolState.FINISHING, "StopEgress API"),
-    Finished(Wall(5.0), FILE, 1000, "sha256:11", duration=2.5),
+    Finished(Wall(5.0), FILE, ObjectKind.FILE, 1000, "sha256:11", duration=2.5),
     Moved(Wall(5.0), SpoolState.UPLOADING),
     Delivered(Wall(6.0), IMAGE, "https://b/talk_00001.jpeg"),
     Refused(Wall(7.0), FILE, "S3 upload failed: no answer", retryable=True),
@@ -57,8 +58,8 @@ def test_a_life(tmp_path: Path) -> None:
     begun = read_journal(path)
     assert begun.state is SpoolState.RECORDING
     file, image = begun.objects.values()
-    assert (file.key, file.finished, file.started_at) == (FILE, False, 1.5)
-    assert (image.finished, image.size, image.delivered) == (True, 10, False)
+    assert (file.key, file.finished, file.kind, begun.zero) == (FILE, False, None, 1.5)
+    assert (image.kind, image.finished, image.size, image.delivered) == (ObjectKind.IMAGE, True, 10, False)
     assert begun.waiting == (file, image)
     journal.append(*LIFE[5:11])
     failed = read_journal(path)
@@ -85,11 +86,11 @@ def test_a_life(tmp_path: Path) -> None:
 
 
 def test_what_is_written_anew_is_not_finished_any_more() -> None:
-    again = [*LIFE[:12], Planned(Wall(20.0), FILE, ObjectKind.FILE, "media/0/talk.mp4")]
+    again = [*LIFE[:12], Planned(Wall(20.0), FILE, "media/0/talk.mp4")]
     assert [item.key for item in read_entries(again).waiting] == [FILE]
-    other = [*LIFE[:12], Finished(Wall(20.0), FILE, 1200, "sha256:22")]
+    other = [*LIFE[:12], Finished(Wall(20.0), FILE, ObjectKind.FILE, 1200, "sha256:22")]
     assert [item.size for item in read_entries(other).waiting] == [1200], "the destination has the old bytes"
-    same = [*LIFE[:12], Finished(Wall(20.0), FILE, 1000, "sha256:11")]
+    same = [*LIFE[:12], Finished(Wall(20.0), FILE, ObjectKind.FILE, 1000, "sha256:11")]
     assert read_entries(same).waiting == ()
     assert list(read_entries([*LIFE, Withdrawn(Wall(20.0), FILE)]).objects) == [IMAGE]
 

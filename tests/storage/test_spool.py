@@ -15,7 +15,7 @@ from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
 from pyegress.plan.recording_plan import Service
 from pyegress.plan.storage import S3Storage, StorageDefaults
-from pyegress.storage.journal_entries import ObjectKey, ObjectKind, SpooledObject
+from pyegress.storage.journal_entries import ObjectKey, SpooledObject
 from pyegress.storage.sealing import seal, unseal
 from pyegress.storage.spool import Spool, SpoolFolder, disk_space
 from pyegress.storage.spooled_plan import SpooledPlan
@@ -49,7 +49,7 @@ def launch(request: pb.RoomCompositeEgressRequest = FULL, egress_id: str = "EG_1
         at=NOW,
         service=service,
         directory="/out",
-        result_path="/state/EG_1.json",
+        spool="/spool/EG_1",
         token="room-token",
         ws_url="ws://other",
         retry_count=0,
@@ -77,20 +77,20 @@ def test_no_secret_in_clear_text(tmp_path: Path, key: str) -> None:
 def test_with_the_key_the_request_comes_back_whole(tmp_path: Path) -> None:
     before = launch()
     plan = Spool(tmp_path).create(SpooledPlan.of(before, KEY)).plan()
-    after = plan.launch(before.service, result_path="/state/EG_1.json", key=KEY)
+    after = plan.launch(before.service, spool="/spool/EG_1", key=KEY)
     assert after.read_request() == FULL
     assert not plan.complete
     outputs = plan_recording(FULL, before.start, before.service).outputs
     assert plan_recording(after.read_request(), after.start, after.service).outputs == outputs
     with pytest.raises(EgressError) as caught:
-        plan.launch(before.service, result_path="", key="another key")
+        plan.launch(before.service, spool="", key="another key")
     assert caught.value.field == "spool.encryption_key"
 
 
 def test_without_a_key_the_outputs_are_the_same_but_for_credentials(tmp_path: Path) -> None:
     before = launch()
     plan = Spool(tmp_path).create(SpooledPlan.of(before)).plan()
-    after = plan.launch(before.service, result_path="")
+    after = plan.launch(before.service, spool="")
     assert not plan.complete
     asked, kept = (plan_recording(one.read_request(), one.start, one.service).outputs[:2] for one in (before, after))
     assert [output.names if hasattr(output, "names") else output.path for output in kept] == [  # type: ignore[union-attr]
@@ -98,10 +98,10 @@ def test_without_a_key_the_outputs_are_the_same_but_for_credentials(tmp_path: Pa
         for output in asked
     ]
     assert after.token != "room-token"
-    again = plan.launch(before.service, result_path="", request=FULL)
+    again = plan.launch(before.service, spool="", request=FULL)
     assert again.read_request() == FULL
     with pytest.raises(EgressError, match="TrackEgressRequest"):
-        plan.launch(before.service, result_path="", request=pb.TrackEgressRequest())
+        plan.launch(before.service, spool="", request=pb.TrackEgressRequest())
 
 
 def test_credentials_of_the_service_are_those_of_today(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_credentials_of_the_service_are_those_of_today(tmp_path: Path) -> None:
     today = Service(
         ws_url="ws://h", api_key="k", api_secret="s", storage=StorageDefaults(storage=S3Storage("b", secret="rotated"))
     )
-    after = plan.launch(today, result_path="")
+    after = plan.launch(today, spool="")
     (output,) = plan_recording(after.read_request(), after.start, after.service).outputs
     assert getattr(output.storage, "secret", "") == "rotated"  # type: ignore[union-attr]
 
@@ -161,9 +161,9 @@ def test_media_stay_in_the_folder(tmp_path: Path, name: str) -> None:
     assert ".." not in place.parts
     spelled = folder.spelled(place)
     assert not spelled.startswith("/")
-    assert folder.path_of(SpooledObject(key, ObjectKind.FILE, spelled)) == place
+    assert folder.path_of(SpooledObject(key, spelled)) == place
     elsewhere = Path("/elsewhere/a.mp4")
-    assert folder.path_of(SpooledObject(key, ObjectKind.FILE, folder.spelled(elsewhere))) == elsewhere
+    assert folder.path_of(SpooledObject(key, folder.spelled(elsewhere))) == elsewhere
 
 
 def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:

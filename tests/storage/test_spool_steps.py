@@ -28,7 +28,7 @@ def test_wherever_a_crash_came_something_is_done(length: int) -> None:
     """At every moment of a life: what is left is taken up at once, or when its time has come."""
     record = read_entries(LIFE[:length])
     decision = next_step(record, busy=False, now=NOW)
-    expected = {15: Step.REMOVE, 14: Step.TELL, 13: Step.TELL}.get(length, Step.RESUME)
+    expected = {15: Step.REMOVE, 14: Step.TELL}.get(length, Step.RESUME)
     assert decision.step is expected
     assert decision.reason
     assert next_step(record, busy=True, now=NOW).step is Step.WAIT

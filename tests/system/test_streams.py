@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 from livekit.protocol import egress as pb
 
+import pyegress
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, status_of
+from pyegress.lifecycle.outcome import StreamStatus
 from pyegress.service.egress_service import EgressStart
 from tests.support.analysis import Picture, read_packets, read_pictures
 from tests.support.livekit_server import LiveKitServer
 from tests.support.rtmp_server import RtmpServer, why_unavailable
+from tests.support.srt_listener import SrtListener
 from tests.support.waiting import eventually
-from tests.system.scenes import FPS, clip, count, prepare, publishing
+from tests.system.scenes import FPS, access, clip, count, prepare, publishing, recorded
 from tests.system.test_supervisor import Node, node
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())]
@@ -155,3 +158,41 @@ async def test_the_last_stream_decides_how_it_ends(
         assert info.details == "End reason: All streams stopped"
         assert [one.status for one in info.stream_results] == [FINISHED]
         assert info.stream.info == info.stream_results
+
+
+async def test_srt_in_the_foreground(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    """A listener that vanishes and comes back gets the stream again; the file beside it knows nothing of that."""
+    room = "streamed-srt"
+    path = tmp_path / "beside.mp4"
+    with SrtListener(tmp_path, passphrase="verysecretpassphrase") as listener:
+        async with publishing(livekit_server, room):
+            recording = pyegress.record_participant(
+                room=room,
+                identity="ada",
+                output=[path, f"{listener.url}&latency=60"],
+                width=320,
+                height=180,
+                key_frame_interval=2.0,
+                **access(livekit_server),
+            )
+            async with recording:
+                await recorded(recording, 2.0)
+                listener.kill()
+                listener.start()
+                await eventually(lambda: recording.now.streams[0].retries, "it is noticed", 20.0)
+                await eventually(lambda: listener.files[1].stat().st_size, "it is there again", 20.0)
+                now = recording.now.elapsed
+                await recorded(recording, now + 2.0)
+                recording.stop()
+                result = await recording.wait()
+        listener.stop()
+    result.check()
+    (sent,) = result.streams
+    assert (sent.status, sent.error) == (StreamStatus.FINISHED, "")
+    assert "verysecret" not in str(result)
+    assert len(count(shown(path)).missing) <= 6
+    for received in listener.files:
+        pictures = shown(received)
+        assert len(pictures) > FPS / 2
+        # What srt-live-transmit had not written when it was killed is no end of a picture.
+        assert len(count(pictures[:-5]).missing) <= 3

@@ -26,6 +26,7 @@ from pyegress.service.config_sections import LimitsSection
 from pyegress.service.debug_pages import debug_page
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.supervisor import Supervisor
+from pyegress.storage.spool import Spool
 from tests.support.analysis import file_facts, read_pictures
 from tests.support.livekit_server import LiveKitServer
 from tests.support.waiting import eventually
@@ -210,8 +211,8 @@ async def test_a_killed_worker_costs_its_own_egress_alone(livekit_server: LiveKi
             await here.recorded(egress_id, 4.0)
         killed = monotonic()
         os.kill(here.pid("EG_dies"), signal.SIGKILL)
-        info = await here.ended("EG_dies", 5.0)
-        assert monotonic() - killed < 3.0
+        info = await here.ended("EG_dies", 30.0)
+        assert monotonic() - killed < 20.0
         assert status_of(info) is EgressStatus.FAILED
         assert info.error_code == 500
         assert "SIGKILL" in info.error
@@ -341,4 +342,4 @@ async def test_a_worker_outlives_its_supervisor(livekit_server: LiveKitServer, t
     path = tmp_path / "files" / "orphan.mp4"
     assert info.file_results[0].location == str(path)
     assert file_facts(path).duration == pytest.approx(info.file_results[0].duration / 1e9, abs=0.1)
-    assert list((tmp_path / "state" / "left").iterdir()) == []
+    assert Spool(tmp_path / "state" / "spool").folders() == [], "everything is told and removed"

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from livekit.protocol import egress as pb
 
+import pyegress
+from pyegress.cli.exit_codes import ExitCode, of_result
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.plan.form import EgressRequest
 from pyegress.room.events import Source
@@ -20,7 +22,7 @@ from tests.support.analysis import file_facts
 from tests.support.hls import parse_playlist
 from tests.support.livekit_server import LiveKitServer
 from tests.support.object_servers import BUCKET, AzureServer, GcsServer, ObjectServer, S3Server
-from tests.system.scenes import clip, prepare, publishing
+from tests.system.scenes import access, clip, prepare, publishing, recorded
 from tests.system.test_supervisor import SMALL, node
 
 pytestmark = pytest.mark.system
@@ -226,3 +228,85 @@ async def test_a_storage_that_refuses_everything(
     facts = file_facts(kept)
     assert facts.duration is not None
     assert facts.duration > 1.5
+
+
+async def test_in_the_foreground(
+    livekit_server: LiveKitServer,
+    s3_server: S3Server,
+    gcs_server: GcsServer,
+    azure_server: AzureServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`-o s3://…` and the like: credentials from the environment, nothing left behind."""
+    room = "typed"
+    prepare("ada", clip())
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": s3_server.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3_server.secret,
+        "AWS_REGION": s3_server.region,
+        "AWS_ENDPOINT_URL": s3_server.url,
+        "GOOGLE_SERVICE_ACCOUNT_KEY": gcs_server.storage_at(gcs_server.url).credentials,
+        "AZURE_STORAGE_ACCOUNT": azure_server.account,
+        "AZURE_STORAGE_KEY": azure_server.key,
+        "AZURE_STORAGE_ENDPOINT": azure_server.storage_at(azure_server.url).endpoint,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    arguments: dict[str, Any] = {"room": room, "identity": "ada", **access(livekit_server)}
+    async with publishing(livekit_server, room):
+        encoded = pyegress.record_participant(
+            output=[f"s3://{BUCKET}/typed/ada.mp4", f"hls:az://{BUCKET}/typed/ada.m3u8?duration=1"],
+            width=320,
+            height=180,
+            **arguments,
+        )
+        copied = pyegress.record_track(
+            source="microphone", output=f"gs://{BUCKET}/typed/{{publisher_identity}}", **arguments
+        )
+        async with encoded, copied:
+            await recorded(encoded, 3.0)
+            await recorded(copied, 3.0)
+    for result in (encoded.result, copied.result):
+        result.check()
+    (file,), (segments,), (sound,) = encoded.result.files, encoded.result.segments, copied.result.files
+    assert file.location == f"https://127.0.0.1:{s3_server.port}/{BUCKET}/typed/ada.mp4"
+    assert file.size == len(s3_server.stored("typed/ada.mp4"))
+    assert file_facts(_saved(s3_server, "typed/ada.mp4", tmp_path)).duration == pytest.approx(file.duration, abs=0.1)
+    listed = parse_playlist(azure_server.stored("typed/ada.m3u8").decode())
+    assert len(listed.segments) == segments.segment_count >= 3
+    assert segments.size == sum(len(azure_server.stored(f"typed/{entry.uri}")) for entry in listed.segments)
+    assert sound.location == f"https://{BUCKET}.storage.googleapis.com/typed/ada.ogg"
+    assert sound.size == len(gcs_server.stored("typed/ada.ogg"))
+    assert not [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+
+
+async def test_a_bucket_that_is_typed_wrong(
+    livekit_server: LiveKitServer, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recording is kept in a folder of the user, and the error says where."""
+    room = "mistyped"
+    prepare("ada", clip())
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": s3_server.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3_server.secret,
+        "AWS_REGION": s3_server.region,
+        "AWS_ENDPOINT_URL": s3_server.url,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    async with publishing(livekit_server, room):
+        recording = pyegress.record_track(
+            room=room, identity="ada", source="camera", output="s3://nowhere/ada", **access(livekit_server)
+        )
+        async with recording:
+            await recorded(recording, 2.0)
+    error = recording.result.error
+    assert error is not None
+    assert "bucket nowhere does not exist" in error.message
+    assert of_result(recording.result) is ExitCode.OUTPUT
+    (kept,) = (path for path in (tmp_path / "state").rglob("*") if path.is_file())
+    assert str(kept) in error.remedy
+    duration = file_facts(kept).duration
+    assert duration is not None
+    assert duration > 1.5

@@ -17,6 +17,7 @@ from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import FileOutput, Service, SessionLimits
 from pyegress.plan.selection import OneTrack
 from pyegress.worker.assignment import Assignment, assign
+from pyegress.worker.delivered_session import DeliveredSession
 from pyegress.worker.delivery import InPlace
 from pyegress.worker.planned_paths import PlannedPaths
 from pyegress.worker.progress import RecordedFile, RecordingResult
@@ -37,7 +38,7 @@ def assigned(request: EgressRequest, service: Service = SERVICE, directory: str 
         at=NOW,
         service=service,
         directory=directory,
-        result_path="/state/EG_1.json",
+        spool="/spool/EG_1",
     )
     return assign(launch, on_progress=lambda progress: None)
 
@@ -60,7 +61,8 @@ async def test_how_a_result_is_told() -> None:
 
 
 def copied(assignment: Assignment) -> CopyPlan:
-    session = assignment.session
+    assert isinstance(assignment.session, DeliveredSession)
+    session = assignment.session.inner
     assert isinstance(session, RecordingSession)
     assert isinstance(session.plan, CopyPlan)
     return session.plan

@@ -39,9 +39,7 @@ def load_error(shown: str, text: str, reason: str, console: str = "") -> PageFai
             remedy = "Choose another page, or change browser.allow_hosts, deny_hosts or block_private_networks"
         elif "refuses" in reason:
             remedy = "Check that the server runs, and the port"
-        return _failed(
-            shown, f"of its host, {reason}" if reason.startswith("it belongs") else _of_host(reason), remedy, console
-        )
+        return _failed(shown, f"its host cannot be reached: {reason}", remedy, console)
     for beginning, what, remedy in _NET:
         if code.startswith(beginning):
             return _failed(shown, f"{what} ({code})", _TLS if remedy == "TLS" else remedy, console)
@@ -84,10 +82,6 @@ def no_signal_error(seconds: float, console: str) -> EgressError:
         code=Code.DEADLINE_EXCEEDED,
         fault=Fault.CALLER,
     )
-
-
-def _of_host(reason: str) -> str:
-    return f"its host cannot be reached: {reason}"
 
 
 def _failed(shown: str, why: str, remedy: str, console: str) -> PageFailed:

@@ -44,6 +44,12 @@ def doors_of(config: ServiceConfig, supervisor: Supervisor) -> list[Door]:
     return doors
 
 
+def load_http() -> None:
+    """Load what the HTTP door needs: what is there before a zygote is forked takes memory once."""
+    import pyegress.api.twirp
+    import pyegress.api.twirp_settings  # noqa: F401
+
+
 def wants_http(config: ServiceConfig) -> bool:
     """Whether the Egress API is open over HTTP."""
     return config.api is not None or config.redis is None

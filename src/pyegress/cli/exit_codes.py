@@ -31,7 +31,7 @@ EXPLAINED = {
     ExitCode.NOT_FOUND: "room, participant or track not found within --wait seconds; no such egress",
     ExitCode.REFUSED: "the server refused the key, secret or token",
     ExitCode.CONNECTION: "server not reachable or too busy, media blocked, or the connection lost for good",
-    ExitCode.OUTPUT: "the file cannot be written: path, permission, disk full",
+    ExitCode.OUTPUT: "the file cannot be written (path, permission, disk full) or uploaded",
 }
 
 _BY_CODE = {

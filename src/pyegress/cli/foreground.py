@@ -101,11 +101,15 @@ def _print(result: RecordingResult) -> None:
             f"{stream.codec} {stream.size[0]}x{stream.size[1]}" if stream.size else stream.codec
             for stream in file.streams
         )
-        typer.echo(f"{file.path}  {duration(file.duration)}  {streams}  {size(file.size)}")
+        typer.echo(f"{file.location or file.path}  {duration(file.duration)}  {streams}  {size(file.size)}")
     for made in result.segments:
         name = made.playlist_location or made.playlist_name
         typer.echo(f"{name}  {duration(made.duration)}  {made.segment_count} segments  {size(made.size)}")
     for images in result.images:
         typer.echo(f"{images.filename_prefix}…  {images.image_count} images")
-    if not (result.files or result.segments or result.images) and result.error is None:
+    for stream in result.streams:
+        seconds = (stream.ended_at or 0.0) - stream.started_at if stream.started_at is not None else 0.0
+        how = f"FAILED: {stream.error}" if stream.error else f"{stream.retries} retries" if stream.retries else ""
+        typer.echo("  ".join(filter(None, (stream.url, duration(max(0.0, seconds)), how))))
+    if not (result.files or result.segments or result.images or result.streams) and result.error is None:
         typer.echo("pyegress: Stopped before any media came: nothing was recorded.", err=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
 from pyegress.clock import Monotonic, monotonic
+from pyegress.lifecycle.outcome import StreamOutcome, StreamStatus
 from pyegress.lifecycle.recording import RecordingState
 from pyegress.worker.progress import Progress, TrackProgress
 
@@ -79,11 +81,12 @@ def describe(progress: Progress) -> str:
         again = "RECONNECTING; " if progress.reconnecting else ""
         return f"{again}waiting for {progress.waiting_for}; in the room: {'; '.join(progress.seen) or 'nobody'}"
     if progress.state is RecordingState.ENDING:
-        return "finishing the files"
+        return (progress.uploads.text if progress.uploads is not None else "") or "finishing the files"
     if progress.state.final:
         return str(progress.state.value)
     if progress.of_page:
-        return f"● {duration(progress.elapsed)}  the page  {size(progress.bytes_written)}"
+        streams = f"  {_describe_streams(progress.streams)}" if progress.streams else ""
+        return f"● {duration(progress.elapsed)}  the page  {size(progress.bytes_written)}{streams}"
     tracks = ", ".join(map(_describe_track, progress.tracks[:_NAMED]))
     if len(progress.tracks) > _NAMED:
         silent = sum(track.silent >= NOTABLE_SILENCE for track in progress.tracks)
@@ -95,8 +98,12 @@ def describe(progress: Progress) -> str:
         f"loss {progress.loss:.1%}",
         size(progress.bytes_written),
     ]
+    if progress.streams:
+        parts.append(_describe_streams(progress.streams))
     if progress.reconnecting:
         parts.insert(1, "RECONNECTING")
+    if progress.uploads is not None and progress.uploads.waiting:
+        parts.append(progress.uploads.text)
     return "  ".join(parts)
 
 
@@ -105,6 +112,16 @@ def _describe_track(track: TrackProgress) -> str:
     if track.silent >= NOTABLE_SILENCE:
         note = f" (nothing for {track.silent:.0f} s)"
     return f"{track.identity}/{track.source} {track.codec}{note}"
+
+
+def _describe_streams(streams: Sequence[StreamOutcome]) -> str:
+    going = [stream for stream in streams if stream.status is StreamStatus.ACTIVE]
+    failed = sum(stream.status is StreamStatus.FAILED for stream in streams)
+    notes = [f"{failed} FAILED"] if failed else []
+    if retries := sum(stream.retries for stream in going):
+        notes.append(f"{retries} retries")
+    word = "stream" if len(going) == 1 else "streams"
+    return f"{len(going)} {word}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def duration(seconds: float) -> str:
@@ -126,4 +143,5 @@ def size(octets: int) -> str:
 def _headline(progress: Progress) -> str:
     """What makes a new plain line worth it."""
     tracks = ",".join(f"{track.track_id}{track.muted}{track.silent >= NOTABLE_SILENCE}" for track in progress.tracks)
-    return f"{progress.state}{progress.waiting_for}{progress.seen}{progress.reconnecting}{tracks}"
+    streams = _describe_streams(progress.streams)
+    return f"{progress.state}{progress.waiting_for}{progress.seen}{progress.reconnecting}{tracks}{streams}"

@@ -13,6 +13,7 @@ from pyegress.cli.doctor.command import CODES as DOCTOR_CODES
 from pyegress.cli.doctor.command import doctor
 from pyegress.cli.record import app as record_app
 from pyegress.cli.serve import serve
+from pyegress.cli.spool import app as spool_app
 
 app = typer.Typer(
     name="pyegress",
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.add_typer(record_app, name="record")
 app.command(name="serve")(serve)
 egresses.add_to(app)
+app.add_typer(spool_app, name="spool")
 app.command(name="doctor", epilog=DOCTOR_CODES)(doctor)
 app.add_typer(config_app, name="config")
 

@@ -29,7 +29,8 @@ _OUTPUTS = (
     "hls:FOLDER/NAME.m3u8, with ?duration= of segments, format=ts or fmp4, live=NAME of a live playlist, "
     "suffix=index or timestamp, part= for low latency; images:FOLDER/PREFIX@5s, PREFIX perhaps with .png or .webp, "
     "with ?size=640x360, suffix=index, timestamp or none (always the same file). "
-    "May be repeated: one encoding feeds all."
+    "streams: rtmp(s)://HOST/APP/KEY, SERVICE://KEY of a known service (youtube, twitch, …), srt://HOST:PORT, "
+    "and ws(s)://HOST/PATH for the sound. May be repeated: one encoding feeds all."
 )
 _TOKENS = "Tokens such as {room_name}, {publisher_identity}, {time} and {utc} are filled in."
 Output = Annotated[
@@ -66,12 +67,13 @@ def track(
 ) -> None:
     """Record one track as it was published: H.264, H.265, AV1 to MP4; VP8, VP9 to WebM; Opus to Ogg; G.711 to WAV.
 
-    Ends when the track is unpublished or its participant leaves.
+    Ends when the track is unpublished or its participant leaves. To a ws:// or wss:// URL goes the decoded sound.
 
     \b
     Examples:
       pyegress record track -r standup -i alice -s camera -o alice
       pyegress record track -r standup --track-id TR_AMxyz -o talk.ogg -d 15m
+      pyegress record track -r standup -i alice -s microphone -o "wss://host/words?pyegress.sample_rate=16000"
     """
     _run(
         lambda: pyegress.record_track(

@@ -10,13 +10,15 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from pyegress.browser.programs import missing_programs
-from pyegress.cli.doors import Door, doors_of
+from pyegress.cli.doors import Door, doors_of, load_http
 from pyegress.errors import EgressError
 from pyegress.service.config import ServiceConfig, check_server, load_config
 from pyegress.service.health import OperationsServer
 from pyegress.service.logs import configure_logging
 from pyegress.service.supervisor import Supervisor
 from pyegress.service.template_app import TemplateServer
+from pyegress.service.zygote import Zygote
+from pyegress.worker.zygote import fork_zygote
 
 logger = logging.getLogger(__name__)
 
@@ -25,22 +27,25 @@ _DRAINS = (signal.SIGTERM, signal.SIGQUIT)
 
 def run_service(path: str = "", body: str = "") -> None:
     """Serve until a signal ends it. Raises EgressError for what keeps it from beginning."""
+    # Before anything is known that a worker need not know, and before there are threads.
+    load_http()
+    zygote = Zygote(fork_zygote())
     loaded = load_config(path, body)
     config = loaded.config
     check_server(config)
     configure_logging(config.logging.level, as_json=config.logging.json, secrets=config.secrets)
     for warning in loaded.warnings:
         logger.warning("%s", warning)
-    _run_loop(serve(config))
+    _run_loop(serve(config, zygote=zygote))
 
 
-async def serve(config: ServiceConfig, *, opened: asyncio.Event | None = None) -> None:
-    """Serve until a signal ends it; `opened` is set when every door is open."""
+async def serve(config: ServiceConfig, *, opened: asyncio.Event | None = None, zygote: Zygote | None = None) -> None:
+    """Serve until a signal ends it; `opened` is set when every door is open. `zygote` makes the workers."""
 
     def missing() -> EgressError | None:
         return missing_programs(config.browser.executable)
 
-    async with Supervisor(config, browser_missing=missing) as supervisor, AsyncExitStack() as stack:
+    async with Supervisor(config, browser_missing=missing, zygote=zygote) as supervisor, AsyncExitStack() as stack:
         signals = Signals(supervisor)
         stack.callback(signals.aclose)
         operations = OperationsServer(

@@ -101,6 +101,8 @@ def move(
         moved.ended_at = moved.updated_at
     if made is not None:
         write_results(moved, made)
+        if made.note:
+            moved.details = f"{moved.details}; {made.note}"
     return moved
 
 
@@ -109,6 +111,21 @@ def explain(info: pb.EgressInfo, details: str, at: Wall) -> pb.EgressInfo:
     explained = _changed(info, at)
     explained.details = details
     return explained
+
+
+def wait_on(info: pb.EgressInfo, why: str, at: Wall) -> pb.EgressInfo:
+    """The info of an egress that has ended but for `why`: what is recorded is not where it belongs yet."""
+    reason = info.details.partition("; ")[0]
+    return explain(info, f"{reason}; {why}" if reason.startswith(_END_REASON) else why, at)
+
+
+def amend(info: pb.EgressInfo, made: Outcome, at: Wall) -> pb.EgressInfo:
+    """The info of an egress that has ended, with results that came after its end; the status stays."""
+    amended = _changed(info, at)
+    write_results(amended, made)
+    if made.note and made.note not in amended.details:
+        amended.details = f"{amended.details}; {made.note}"
+    return amended
 
 
 def report_streams(info: pb.EgressInfo, streams: Sequence[StreamOutcome], at: Wall) -> pb.EgressInfo:

@@ -96,6 +96,10 @@ class Outcome:
     images: tuple[ImagesOutcome, ...] = ()
     #: Every destination that there was, also those that were added meanwhile.
     streams: tuple[StreamOutcome, ...] = ()
+    #: What goes into `details` behind the reason.
+    note: str = ""
+    #: Why something is not where it belongs yet, although it may get there: it is in the spool.
+    pending: str = ""
     #: The first manifest; "" without one.
     manifest_location: str = ""
     #: Something is on the backup storage.

@@ -1,8 +1,7 @@
 """What a supervisor and its workers say to each other, one JSON line each way at a time. Pure.
 
-The supervisor sends one `Launch`, later any number of `StopRecording`, `UpdateStreams` and `Describe`, and `Received`
-for `Ended`.
-The worker says `Ready` when everything is loaded, then how it stands, at last `Ended`.
+The supervisor sends one `Launch` (or `Finish`), later any number of `StopRecording`, `UpdateStreams` and `Describe`,
+and `Received` for `Ended`. The worker says `Ready` when everything is loaded, then how it stands, at last `Ended`.
 """
 
 from __future__ import annotations
@@ -43,7 +42,8 @@ _REQUESTS: dict[str, type[EgressRequest]] = {
 class Launch:
     """Record this. `request` and `info` (as told when it was accepted) are protobuf messages.
 
-    Files with relative names go below `directory`. `result_path` is written when nobody hears the end any more.
+    Files with relative names go below `directory`. `spool` is the egress's folder in the spool, "" without one;
+    with `keep_copies` what is delivered stays there.
     """
 
     egress_id: str
@@ -53,7 +53,8 @@ class Launch:
     at: Wall
     service: Service
     directory: str
-    result_path: str
+    spool: str = ""
+    keep_copies: bool = False
     room_id: str = ""
     token: str = field(default="", repr=False)
     ws_url: str = ""
@@ -82,6 +83,13 @@ class Launch:
             ws_url=self.ws_url,
             retry_count=self.retry_count,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Bring to its end what another process left of this launch in the spool. Answered by `Ended`."""
+
+    launch: Launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +187,13 @@ class LogLine:
     text: str
 
 
-ToWorker = Launch | StopRecording | UpdateStreams | Describe | Received
+ToWorker = Launch | Finish | StopRecording | UpdateStreams | Describe | Received
 FromWorker = Ready | Standing | UploadTried | StreamsUpdated | Described | Ended | LogLine
 
 
 def to_worker(line: bytes) -> ToWorker:
     """A line that the supervisor sent. Raises BadLine."""
-    return cast(ToWorker, decode(line, Launch, StopRecording, UpdateStreams, Describe, Received))
+    return cast(ToWorker, decode(line, Launch, Finish, StopRecording, UpdateStreams, Describe, Received))
 
 
 def from_worker(line: bytes) -> FromWorker:

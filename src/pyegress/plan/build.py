@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.containers import Container, Live
@@ -28,10 +29,12 @@ from pyegress.plan.recording_plan import (
     StreamOutput,
     WebsocketOutput,
 )
-from pyegress.plan.refusals import invalid_field
+from pyegress.plan.refusals import invalid_field, invalid_url
 from pyegress.plan.request_forms import read_form
+from pyegress.plan.selection import OneTrack
 from pyegress.plan.storage import LocalStorage
 from pyegress.plan.stream_urls import StreamProtocol
+from pyegress.plan.websocket_format import SoundEncoding, websocket_format
 
 _PROTOCOLS = {StreamProtocol.RTMP: Live.RTMP, StreamProtocol.SRT: Live.SRT, StreamProtocol.WEBSOCKET: Live.WEBSOCKET}
 _FORMATS = {SegmentFormat.MPEG_TS: Live.HLS, SegmentFormat.FMP4: Live.HLS_FMP4}
@@ -47,9 +50,12 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         check_wish(wish)
     naming = _naming(form, start)
     asks_copies = form.preset is not None and form.passthrough
+    form.outputs.websocket_streams |= service.websocket_streams
     outputs = read_outputs(form.outputs, naming, service.storage, video=form.video or (form.v2 and asks_copies))
     if asks_copies:
         check_passthrough(request, form, outputs)
+    if isinstance(outputs.stream, WebsocketOutput):
+        outputs = replace(outputs, stream=_sound_formats(outputs.stream, form, service))
     connection = None if form.type is RequestType.WEB else _connection(form, start, service)
     audible, visible = _kinds(form, outputs, service)
     form = replace(form, audio=audible, video=visible)
@@ -84,6 +90,16 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         overwrite=service.overwrite,
         browser=service.browser,
     )
+
+
+def _sound_formats(output: WebsocketOutput, form: Form, service: Service) -> WebsocketOutput:
+    """The output with the configured format. Packets as published can only be those of one track."""
+    for target in output.destinations:
+        refuse = partial(invalid_url, target.shown)
+        wanted, _ = websocket_format(target.url, service.websocket, refuse)
+        if wanted.encoding is SoundEncoding.OPUS and not isinstance(form.source, OneTrack):
+            raise refuse("only the packets of one track can be sent as they are", "Use a Track egress, or pcm_s16le")
+    return replace(output, format=service.websocket)
 
 
 def _naming(form: Form, start: Start) -> Naming:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.selection import EveryTrack, ParticipantTracks, Selection
+
+if TYPE_CHECKING:
+    from pyegress.plan.storage import Storage  # loads the protocol
 
 #: How long a track, participant or room may be missing before the recording gives up, seconds (Track egress).
 DEFAULT_WAIT = 30.0
@@ -90,6 +94,8 @@ class CopyPlan:
     egress_id: str = ""
     #: Bytes.
     max_file_size: int | None = None
+    #: `output` is a key there, not a path.
+    storage: Storage | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("duration", self.duration), ("wait", self.wait), ("latency", self.latency)):

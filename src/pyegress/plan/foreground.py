@@ -5,7 +5,8 @@ So a command line, a program and the service share every check.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from livekit.protocol import egress as pb
 
@@ -19,7 +20,10 @@ from pyegress.plan.encoding_arguments import EncodingArguments, named
 from pyegress.plan.encodings import EncodingWish, Hardware, VideoCodec
 from pyegress.plan.output_words import HlsWord, OutputsRequest, OutputWord, add_output
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits, Start, Waits
+from pyegress.plan.selection import OneTrack
 from pyegress.plan.sources import AudioMixing
+from pyegress.plan.storage import StorageDefaults
+from pyegress.plan.storage_urls import azure_endpoint
 
 #: How texts about requests name the field; options are named on their own.
 _FIELD_NOTE = ": request has missing or invalid field:"
@@ -63,6 +67,8 @@ class Session:
     reconnect_window: float = DEFAULT_RECONNECT_WINDOW
     overwrite: bool = False
     browser: BrowserOptions = DEFAULT_BROWSER
+    #: Credentials of buckets.
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for name, value in (("duration", self.duration), ("wait", self.wait), ("max_file_size", self.max_file_size)):
@@ -137,6 +143,17 @@ def plan_track_composite(
     return _planned(request, session, encoding)
 
 
+def plan_track_sound(session: Session, selection: OneTrack, url: str) -> RecordingPlan:
+    """The sound of one track to a WebSocket, as a Track egress sends it. Raises InvalidRequest."""
+    request = pb.TrackEgressRequest(
+        room_name=_room(session),
+        # Requests know tracks by their ids only.
+        track_id=selection.track_id or str(selection),
+        websocket_url=url,
+    )
+    return replace(_request_plan(request, session, EncodingArguments()), source=selection)
+
+
 def plan_web(
     session: Session,
     encoding: EncodingArguments,
@@ -183,9 +200,15 @@ def _planned(
     encoding: EncodingArguments,
 ) -> RecordingPlan:
     for word in session.outputs:
-        add_output(request, word)
+        add_output(request, word, session.environment)
     if encoding.preset_number is not None:
         request.preset = pb.EncodingOptionsPreset.Name(encoding.preset_number)  # type: ignore[assignment]
+    return _request_plan(request, session, encoding)
+
+
+def _request_plan(
+    request: OutputsRequest | pb.TrackEgressRequest, session: Session, encoding: EncodingArguments
+) -> RecordingPlan:
     connection = session.connection
     start = Start(
         egress_id=session.egress_id,
@@ -198,6 +221,8 @@ def _planned(
         api_key=connection.api_key if connection else "",
         api_secret=connection.api_secret if connection else "",
         any_extension=True,
+        storage=StorageDefaults(azure_endpoint=azure_endpoint(session.environment)),
+        websocket_streams=True,
         overwrite=session.overwrite,
         limits=_limits(session),
         hls_part=max((word.part for word in session.outputs if isinstance(word, HlsWord)), default=0.0),
@@ -216,7 +241,7 @@ def _planned(
     return plan
 
 
-def _plan(request: OutputsRequest, start: Start, service: Service) -> RecordingPlan:
+def _plan(request: OutputsRequest | pb.TrackEgressRequest, start: Start, service: Service) -> RecordingPlan:
     try:
         plan = plan_recording(request, start, service)
     except InvalidRequest as error:
@@ -228,7 +253,7 @@ def _plan(request: OutputsRequest, start: Start, service: Service) -> RecordingP
             remedy=error.remedy,
             code=error.code,
         ) from None
-    for file in request.file_outputs:
+    for file in request.file_outputs if not isinstance(request, pb.TrackEgressRequest) else ():
         _check_extension(file.filepath, plan)
     return plan
 

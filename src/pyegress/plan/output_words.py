@@ -16,6 +16,7 @@ from livekit.protocol import egress as pb
 from pyegress.errors import InvalidRequest
 from pyegress.plan.containers import PLAYLIST
 from pyegress.plan.recording_plan import NameSuffix, SegmentFormat
+from pyegress.plan.storage_urls import split_storage_url, storage_of
 from pyegress.plan.stream_urls import StreamProtocol, protocol_of
 
 T = TypeVar("T")
@@ -28,9 +29,10 @@ _SIZE = re.compile(r"(\d+)x(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class FileWord:
-    """A file."""
+    """A file. `place` is a bucket (`s3://bucket`) that the path is in, "" the local disk."""
 
     path: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class HlsWord:
     format: SegmentFormat = SegmentFormat.MPEG_TS
     suffix: NameSuffix = NameSuffix.INDEX
     part: float = 0.0
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class ImagesWord:
     width: int = 0
     height: int = 0
     suffix: NameSuffix = NameSuffix.INDEX
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,10 @@ def parse_output(text: str) -> OutputWord:
         return StreamWord(text, protocol)
     kind, colon, rest = text.partition(":")
     reader = _READERS.get(kind) if colon else None
-    return reader(rest) if reader is not None else FileWord(text)
+    if reader is not None:
+        return reader(rest)
+    place, path = split_storage_url(text)
+    return FileWord(path, place)
 
 
 #: Requests that have lists of outputs.
@@ -83,13 +90,13 @@ OutputsRequest = (
 )
 
 
-def add_output(request: OutputsRequest, word: OutputWord) -> None:
-    """Ask a request for the output."""
+def add_output(request: OutputsRequest, word: OutputWord, environment: Mapping[str, str]) -> None:
+    """Ask a request for the output. What the `environment` knows of a bucket is part of it."""
     match word:
         case FileWord():
-            request.file_outputs.add(filepath=word.path, disable_manifest=True)
+            _store(request.file_outputs.add(filepath=word.path, disable_manifest=True), word.place, environment)
         case HlsWord():
-            request.segment_outputs.add(
+            segments = request.segment_outputs.add(
                 protocol=_PROTOCOLS[word.format],
                 playlist_name=word.path,
                 live_playlist_name=word.live,
@@ -97,8 +104,9 @@ def add_output(request: OutputsRequest, word: OutputWord) -> None:
                 filename_suffix=_SEGMENT_SUFFIXES[word.suffix],
                 disable_manifest=True,
             )
+            _store(segments, word.place, environment)
         case ImagesWord():
-            request.image_outputs.add(
+            images = request.image_outputs.add(
                 capture_interval=word.interval,
                 width=word.width,
                 height=word.height,
@@ -106,6 +114,7 @@ def add_output(request: OutputsRequest, word: OutputWord) -> None:
                 filename_suffix=_IMAGE_SUFFIXES[word.suffix],
                 disable_manifest=True,
             )
+            _store(images, word.place, environment)
         case StreamWord():
             number = _STREAMS[word.protocol]
             for stream in request.stream_outputs:
@@ -113,6 +122,16 @@ def add_output(request: OutputsRequest, word: OutputWord) -> None:
                     stream.urls.append(word.url)
                     return
             request.stream_outputs.add(protocol=number, urls=[word.url])
+
+
+def _store(
+    output: pb.EncodedFileOutput | pb.SegmentedFileOutput | pb.ImageOutput, place: str, environment: Mapping[str, str]
+) -> None:
+    if place:
+        storage = storage_of(place, environment)
+        kind = storage.WhichOneof("provider")
+        assert kind is not None
+        getattr(output, kind).CopyFrom(getattr(storage, kind))
 
 
 _PROTOCOLS = {
@@ -137,8 +156,9 @@ _FORMATS = {"ts": SegmentFormat.MPEG_TS, "fmp4": SegmentFormat.FMP4}
 
 
 def _hls(text: str) -> HlsWord:
+    place, text = split_storage_url(text)
     path, options = _options(text, "hls", ("duration", "format", "live", "suffix", "part"))
-    if not path:
+    if not (path or place):
         raise _wrong("hls: names no playlist", "Write hls:FOLDER/NAME.m3u8, or hls:FOLDER/ for an automatic name")
     part = _number(options, "part")
     if part and "format" not in options:
@@ -151,6 +171,7 @@ def _hls(text: str) -> HlsWord:
         suffix=_one_of(options, "suffix", {"index": NameSuffix.INDEX, "timestamp": NameSuffix.TIMESTAMP})
         or NameSuffix.INDEX,
         part=part,
+        place=place,
     )
     if word.live and not word.live.lower().endswith(PLAYLIST[0]):
         return replace(word, live=word.live + PLAYLIST[0])
@@ -158,13 +179,14 @@ def _hls(text: str) -> HlsWord:
 
 
 def _images(text: str) -> ImagesWord:
+    place, text = split_storage_url(text)
     path, options = _options(text, "images", ("every", "size", "suffix"))
     before, _, interval = path.rpartition(_INTERVAL)
     if _SECONDS.fullmatch(interval):
         path, options["every"] = before, interval
     # Where requests end in .jpg they mean a name; here it is the kind of picture.
     path = path.removesuffix(".jpg").removesuffix(".jpeg")
-    if not path:
+    if not (path or place):
         raise _wrong("images: names no files", "Write images:FOLDER/PREFIX@5s, or images:FOLDER/ for an automatic name")
     width = height = 0
     if size := options.get("size", ""):
@@ -179,6 +201,7 @@ def _images(text: str) -> ImagesWord:
         width=width,
         height=height,
         suffix=_one_of(options, "suffix", suffixes) or NameSuffix.INDEX,
+        place=place,
     )
 
 

@@ -16,6 +16,7 @@ from pyegress.plan.output_names import Naming, SegmentNames
 from pyegress.plan.sources import PageSource, Source, TemplateSource
 from pyegress.plan.storage import Storage, StorageDefaults
 from pyegress.plan.stream_urls import Destination, StreamProtocol
+from pyegress.plan.websocket_format import USUAL, WebsocketFormat
 
 #: For how long a destination of a stream that was lost is tried again, seconds.
 DEFAULT_STREAM_RETRY = 60.0
@@ -89,9 +90,10 @@ class StreamOutput:
 
 @dataclass(frozen=True, slots=True)
 class WebsocketOutput:
-    """Raw sound to WebSocket servers."""
+    """Sound to WebSocket servers, in `format` unless their URLs ask for another."""
 
     destinations: tuple[Destination, ...]
+    format: WebsocketFormat = USUAL
 
 
 class ImageFormat(Enum):
@@ -187,6 +189,9 @@ class Service:
     encoding: EncodingWish = field(default_factory=EncodingWish)
     any_extension: bool = False
     overwrite: bool = True
+    websocket: WebsocketFormat = USUAL
+    #: Requests of any form may send sound to WebSockets, not only those of one track and those of version 2.
+    websocket_streams: bool = False
     #: Seconds of the parts of low latency HLS, 0 without any.
     hls_part: float = 0.0
     browser: BrowserOptions = DEFAULT_BROWSER

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields as fields_of
+from dataclasses import is_dataclass
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -37,6 +39,12 @@ URLS: Mapping[str, Mapping[str, Callable[[str], str]]] = {
     "livekit.RoomCompositeEgressRequest": {"custom_base_url": redact_page_url},
     "livekit.TemplateSource": {"custom_base_url": redact_page_url},
 }
+
+
+def lacks_secrets(storage: object) -> bool:
+    """Whether a storage was planned from a redacted request: placeholders stand where its credentials were."""
+    shown = {text for fields in PLACEHOLDERS.values() for text in fields.values()}
+    return is_dataclass(storage) and any(getattr(storage, field.name) in shown for field in fields_of(storage))
 
 
 def redacted(message: _M) -> _M:

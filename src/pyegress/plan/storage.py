@@ -137,6 +137,8 @@ class StorageDefaults:
     presigned: bool = False
     assume_role: AssumeRole = AssumeRole()
     s3_retries: Retries = Retries()
+    #: Of another cloud than the public one.
+    azure_endpoint: str = ""
 
 
 #: Any message with an `s3 | gcp | azure | aliOSS` block.
@@ -161,7 +163,7 @@ def storage_for(uploads: tuple[Upload, ...], defaults: StorageDefaults) -> Stora
         elif upload.HasField("gcp"):
             asked = _gcs(upload.gcp)
         elif upload.HasField("azure"):
-            asked = _azure(upload.azure)
+            asked = _azure(upload.azure, defaults)
         elif upload.HasField("aliOSS"):
             asked = _alioss(upload.aliOSS)
         else:
@@ -219,10 +221,13 @@ def _gcs(block: pb.GCPUpload) -> GcsStorage:
     return GcsStorage(bucket=block.bucket, credentials=block.credentials, proxy=proxy)
 
 
-def _azure(block: pb.AzureBlobUpload) -> AzureStorage:
+def _azure(block: pb.AzureBlobUpload, defaults: StorageDefaults) -> AzureStorage:
     _needed("azure", container_name=block.container_name)
     return AzureStorage(
-        container_name=block.container_name, account_name=block.account_name, account_key=block.account_key
+        container_name=block.container_name,
+        account_name=block.account_name,
+        account_key=block.account_key,
+        endpoint=defaults.azure_endpoint,
     )
 
 

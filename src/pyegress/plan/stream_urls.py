@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pyegress.plan.refusals import invalid_url
 from pyegress.plan.srt_options import srt_options
+from pyegress.plan.websocket_format import USUAL, websocket_format
 
 
 class StreamProtocol(Enum):
@@ -106,8 +107,9 @@ def destination(url: str, protocol: StreamProtocol | None = None, *, id: str = "
         case StreamProtocol.SRT:
             srt_options(url, partial(invalid_url, shown))
             return Destination(meant, url, url, shown, id=id)
-        case _:
-            return Destination(meant, url, url, shown, id=id)
+        case StreamProtocol.WEBSOCKET:
+            _, called = websocket_format(url, USUAL, partial(invalid_url, shown))
+            return Destination(meant, url, called, shown, id=id)
 
 
 def _names(protocol: StreamProtocol) -> str:

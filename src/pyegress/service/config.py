@@ -14,6 +14,7 @@ from pyegress.plan.encoding_arguments import HARDWARE, QUALITIES
 from pyegress.plan.encodings import EncodingWish
 from pyegress.plan.recording_plan import DEFAULT_STREAM_RETRY, Service, Waits
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
+from pyegress.plan.websocket_format import RATES, SoundEncoding
 from pyegress.service.browser_config import BrowserSection
 from pyegress.service.config_reader import (
     UNLIMITED,
@@ -29,10 +30,13 @@ from pyegress.service.config_sections import (
     LOG_LEVELS,
     ApiSection,
     CostSection,
+    DiskSection,
     LimitsSection,
     LoggingSection,
     RedisSection,
+    SpoolSection,
     WebhooksSection,
+    WebsocketSection,
 )
 from pyegress.service.config_text import parse_yaml
 from pyegress.service.storage_config import StorageSection
@@ -80,14 +84,22 @@ class ServiceConfig:
     cpu_cost: Annotated[CostSection, About("What an egress is reckoned with.")] = field(default_factory=CostSection)
     logging: Annotated[LoggingSection, About("The log, on standard error.")] = field(default_factory=LoggingSection)
     state_directory: Annotated[str, About('What must survive a restart; "" is ~/.local/state/pyegress.')] = ""
+    spool: Annotated[SpoolSection, About("What is not delivered yet, and what a crash left.")] = field(
+        default_factory=SpoolSection
+    )
+    disk: Annotated[DiskSection, About("Space that is to be free.")] = field(default_factory=DiskSection)
     quality: Annotated[str, About("What an encoder spends on its picture: economy, standard or high.")] = "standard"
     hardware: Annotated[str, About("What encodes H.264: none, nvenc, or auto (nvenc where there is one).")] = "none"
     video_encoder_threads: Annotated[int, About("0 leaves their number to the size of the pictures.")] = 0
-    spare_workers: Annotated[int, About("Workers that wait, loaded, for the next egress.")] = 1
+    spare_workers: Annotated[int, About("Workers that wait with the encoders loaded; one starts 0.1 s sooner.")] = 0
     kill_grace: Annotated[Seconds, About("For recordings that are ended by a second signal.")] = _KILL_GRACE
     stream_retry: Annotated[
         Seconds, About("A destination of a stream that was lost is tried again for so long; 0s: never.")
     ] = _STREAM_RETRY
+    websocket: Annotated[WebsocketSection, About("Sound over WebSockets.")] = field(default_factory=WebsocketSection)
+    hls_part: Annotated[
+        Seconds, About("Parts of low latency HLS, in fMP4 segments on this disk; 0s: whole segments only.", "500ms")
+    ] = UNLIMITED
     drain_timeout: Annotated[Seconds, About("How long a drain may take; 0s is without limit.")] = UNLIMITED
     io_create_timeout: Annotated[Seconds, About("For livekit-server to store a new egress.")] = _IO_CREATE
     io_update_timeout: Annotated[Seconds, About("For livekit-server to store a change.")] = _IO_UPDATE
@@ -147,9 +159,12 @@ class ServiceConfig:
                     self.s3_assume_role_external_id,
                 ),
                 s3_retries=s3.retries if s3 else Retries(),
+                azure_endpoint=self.storage.azure.endpoint if self.storage.azure else "",
             ),
             limits=self.session_limits.limits,
             waits=Waits(stream=self.stream_retry),
+            websocket=self.websocket.format,
+            hls_part=self.hls_part,
             encoding=EncodingWish(
                 quality=QUALITIES[self.quality],
                 hardware=HARDWARE[self.hardware],
@@ -186,11 +201,23 @@ class ServiceConfig:
         return not (storage.s3 or storage.azure or storage.gcp or storage.alioss)
 
     @property
+    def spool_directory(self) -> str:
+        """Where the spool is."""
+        return self.spool.directory or os.path.join(self.state_directory, "spool")
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What no log line may show."""
         redis = self.redis or RedisSection()
         keys = [str(secret) for secret in self.api.keys.values()] if self.api else []
-        named = [self.api_secret, redis.password, redis.sentinel_password, self.s3_assume_role_secret, *keys]
+        named = [
+            self.api_secret,
+            self.spool.encryption_key,
+            redis.password,
+            redis.sentinel_password,
+            self.s3_assume_role_secret,
+            *keys,
+        ]
         for section in (self.storage, self.backup, self.backup_storage):
             if section is None:
                 continue
@@ -301,8 +328,19 @@ def _contradictions(config: ServiceConfig) -> Iterator[InvalidRequest]:
     for key, table in (("quality", QUALITIES), ("hardware", HARDWARE)):
         if getattr(config, key) not in table:
             yield bad_config(key, "is no name that is known", f"Use one of {', '.join(table)}")
-    for key in ("spare_workers", "io_workers", "video_encoder_threads"):
-        if getattr(config, key) < 0:
+    sound = config.websocket
+    for key, value, known in (
+        ("encoding", sound.encoding, [each.value for each in SoundEncoding]),
+        ("sample_rate", sound.sample_rate, [0, *RATES]),
+        ("channels", sound.channels, [1, 2]),
+    ):
+        if value not in known:
+            yield bad_config(f"websocket.{key}", "is none that is known", f"Use one of {', '.join(map(str, known))}")
+    counts = {key: getattr(config, key) for key in ("spare_workers", "io_workers", "video_encoder_threads")}
+    counts |= {"spool.max_size": config.spool.max_size}
+    counts |= {"disk.warn_below": config.disk.warn_below, "disk.refuse_below": config.disk.refuse_below}
+    for key, count in counts.items():
+        if count < 0:
             yield bad_config(key, "must not be negative", "Use 0 or more")
     for key in ("storage", "backup", "backup_storage"):
         if (section := getattr(config, key)) is not None:

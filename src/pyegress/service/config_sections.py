@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from pyegress.plan.recording_plan import SessionLimits
+from pyegress.plan.websocket_format import SoundEncoding, WebsocketFormat
 from pyegress.service.config_reader import UNLIMITED, About, AnySection, Seconds, unused
+from pyegress.storage.spool_steps import Retention
 
 LOG_LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "warning": "WARNING", "error": "ERROR"}
 _RETENTION = Seconds(24 * 3600.0)
+_PATIENCE = Seconds(600.0)
 _SAMPLING = unused("the log is not sampled")
 
 
@@ -117,6 +120,33 @@ class ApiSection:
 
 
 @dataclass(frozen=True, slots=True)
+class SpoolSection:
+    """Where everything that is recorded has a folder until it is delivered and told."""
+
+    directory: Annotated[str, About('Where the folders are; "" is in state_directory.')] = ""
+    encryption_key: Annotated[str, About("Keeps credentials of requests there, encrypted; without it on no disk.")] = (
+        field(default="", repr=False)
+    )
+    patience: Annotated[Seconds, About("How long an egress stays ENDING while its storage fails.")] = _PATIENCE
+    keep: Annotated[Seconds, About("For how long the local copy of what is delivered is kept.")] = UNLIMITED
+    max_age: Annotated[Seconds, About("What is older is dropped, 0s is never.", "720h")] = UNLIMITED
+    max_size: Annotated[int, About("Bytes of all folders; beyond them the oldest is dropped. 0 is any.")] = 0
+    drop_undelivered: Annotated[bool, About("Drop also what is not delivered.")] = False
+
+    @property
+    def retention(self) -> Retention:
+        return Retention(self.keep, self.max_age, self.max_size, self.drop_undelivered)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSection:
+    """Space that is to be free where the service writes."""
+
+    warn_below: Annotated[int, About("Bytes; fewer are warned of.")] = 2_000_000_000
+    refuse_below: Annotated[int, About("Bytes; with fewer no new egress is taken.")] = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class WebhooksSection:
     """Who is told of every egress that came over HTTP."""
 
@@ -124,3 +154,17 @@ class WebhooksSection:
     api_key: Annotated[str, About('Name of the API key that signs; "" is api_key.')] = ""
     include_events: Annotated[tuple[str, ...], About("Only these.", ["egress_ended"])] = ()
     exclude_events: Annotated[tuple[str, ...], About("All but these.", ["egress_updated"])] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WebsocketSection:
+    """What receivers of sound are sent, unless their URLs say otherwise (docs/streams.md)."""
+
+    encoding: Annotated[str, About("pcm_s16le, or opus: the packets of a track as they were published.")] = "pcm_s16le"
+    sample_rate: Annotated[int, About("Hz; 0 is that of the track, 8000 or 48000.")] = 0
+    channels: Annotated[int, About("1 or 2.")] = 2
+    describe: Annotated[bool, About("The first text frame says what follows.")] = False
+
+    @property
+    def format(self) -> WebsocketFormat:
+        return WebsocketFormat(SoundEncoding(self.encoding), self.sample_rate, self.channels, self.describe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -15,7 +15,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of
+from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of, wait_on
 from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.stream_reports import StreamReports
@@ -34,6 +34,7 @@ from pyegress.lifecycle.worker_messages import (
     UpdateStreams,
 )
 from pyegress.plan.recording_plan import RecordingPlan
+from pyegress.service.finishing import finish_left
 from pyegress.service.worker import Worker
 from pyegress.service.worker_pool import WorkerPool
 
@@ -81,10 +82,29 @@ class EgressRun:
         self._streams = StreamReports()
         self._about: dict[str, object] = {"egress_id": launch.egress_id, "room": plan.room_name}
         self._timers: list[asyncio.TimerHandle] = []
+        #: Done when what was told last would not be forgotten.
+        self.told: Sequence[asyncio.Future[None]] = ()
 
     @property
     def status(self) -> EgressStatus:
         return status_of(self.info)
+
+    @property
+    def result(self) -> str:
+        """The label of `livekit_egress_handler_results_total`."""
+        if self.killed is not None:
+            return "killed_oom"
+        if self.status is EgressStatus.FAILED:
+            return "process_error"
+        if self.status is EgressStatus.ABORTED:
+            return "aborted"
+        match self.stop_reason:
+            case EndReason.CPU_EXHAUSTED:
+                return "stopped_cpu"
+            case EndReason.PROCESS_KILLED:
+                return "killed_shutdown"
+            case _:
+                return "completed"
 
     @property
     def uploads(self) -> UploadProgress:
@@ -108,9 +128,13 @@ class EgressRun:
             file.duration = max(file.duration, round(standing.elapsed * 1e9))
         return shown
 
-    async def run(self, pool: WorkerPool) -> None:
-        """Record to the end. Errors do not raise: they are in the info."""
+    async def run(self, pool: WorkerPool, prepare: Callable[[Launch], Awaitable[None]]) -> None:
+        """Record to the end, once `prepare` has made the egress's folder. Errors do not raise: they are in the info.
+
+        An egress whose storage fails for a while is not over then: its info waits for what becomes of its folder.
+        """
         try:
+            await prepare(self._launch)
             outcome = await self._record(pool)
         except EgressError as error:
             outcome = Outcome(EndReason.FAILURE, error=Failure.of(error))
@@ -214,10 +238,22 @@ class EgressRun:
                         await self._keep(self._conclude(outcome))
                         worker.send(Received())
                         return outcome
-            return self._final(Outcome(EndReason.FAILURE, self._on_disk(), await worker.crash()))
+            crash = await worker.crash()
         finally:
             self._worker = None
             await worker.aclose()
+        return self._final(await self._left(pool, crash))
+
+    async def _left(self, pool: WorkerPool, crash: Failure) -> Outcome:
+        """What another worker makes of what one that died has left."""
+        try:
+            left = await finish_left(pool, self._launch, self._on_upload)
+        except EgressError as error:
+            logger.error("what is left of the recording is not finished: %s", error, extra=self._about)
+            return Outcome(EndReason.FAILURE, self._on_disk(), crash)
+        for warning in left.warnings:
+            logger.warning("%s", warning, extra=self._about)
+        return replace(left, reason=EndReason.FAILURE, error=crash, pending="")
 
     async def _take(self, pool: WorkerPool) -> Worker | None:
         """A worker; None when it was stopped before there was one."""
@@ -328,6 +364,10 @@ class EgressRun:
     def _conclude(self, outcome: Outcome) -> list[asyncio.Future[None]]:
         if not self.status.final and self._uploads_told:
             self.info, self._uploads_told = explain(self.info, self._plain_details, wall()), ""
+        if outcome.pending and outcome.error is None:
+            if not self.status.final and outcome.pending not in self.info.details:
+                self._tell(wait_on(self.info, f"not delivered yet: {outcome.pending}", wall()))
+            return []
         return [kept for info in conclude(self.info, outcome, wall()) for kept in self._tell(info)]
 
     async def _keep(self, told: Sequence[asyncio.Future[None]]) -> None:
@@ -345,4 +385,5 @@ class EgressRun:
             logger.info("%s -> %s%s", old.name, new.name, f": {reason}" if reason else "", extra=self._about)
         if new not in (EgressStatus.STARTING, EgressStatus.ACTIVE):
             self._ending.set()
-        return self._publish(info)
+        self.told = self._publish(info)
+        return self.told

@@ -23,19 +23,22 @@ from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, Start, StreamOutput
+from pyegress.plan.recording_plan import RecordingPlan, Service, Start, StreamOutput
 from pyegress.plan.stream_updates import no_streams
+from pyegress.plan.written_names import written_names
 from pyegress.service.admission import Load
 from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
+from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart, Listener
-from pyegress.service.left_workers import LeftWorkers
-from pyegress.service.offered import check_offered
 from pyegress.service.own_ports import listening_ports
+from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
 from pyegress.service.worker_pool import WorkerPool
+from pyegress.service.zygote import Zygote
+from pyegress.storage.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +50,8 @@ STOP_ANSWER = 2.5
 TICK = 1.0
 #: A worker that takes too much memory cannot wait long.
 OOM_GRACE = 5.0
-#: Ticks between looks for workers of supervisors that are gone.
-_LEFT_EVERY = 3
+#: Ticks between looks into the spool.
+_SPOOL_EVERY = 2
 
 
 def new_node_id() -> str:
@@ -65,8 +68,9 @@ class Supervisor:
         *,
         node_id: str = "",
         browser_missing: Callable[[], EgressError | None] = lambda: None,
+        zygote: Zygote | None = None,
     ) -> None:
-        """`browser_missing` says why pages cannot be recorded here."""
+        """`browser_missing` says why pages cannot be recorded here. `zygote` makes the workers."""
         self.config = config
         self._browser_missing = browser_missing
         self.node_id = node_id or new_node_id()
@@ -79,14 +83,26 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ended: dict[str, tuple[Monotonic, pb.EgressInfo]] = {}
         self._listeners: list[Listener] = []
-        self._pool = WorkerPool(config.spare_workers)
-        self._left = LeftWorkers(Path(config.state_directory) / "left")
+        self._zygote = zygote or Zygote()
+        self._pool = WorkerPool(config.spare_workers, self._zygote)
+        self.spool = SpoolKeeper(
+            Spool(config.spool_directory),
+            config.spool,
+            self._service,
+            self._pool,
+            publish=self._publish,
+            on_upload=self.uploads.add,
+            runs=self._runs.__contains__,
+        )
+        self.disk = DiskGuard(config.disk, [Path(config.spool_directory), Path(config.local_directory)])
         self._reports_left = False
         self.watch = Watch(config.cpu_cost)
         self._ticking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._pool.start()
+        await asyncio.to_thread(self.disk.sample)
+        self.spool.update(await asyncio.to_thread(self.spool.look))
         self._ticking = asyncio.create_task(self._tick(), name="watch the egresses")
         return self
 
@@ -96,10 +112,12 @@ class Supervisor:
         self.draining = True
         self.end_now()
         await self._over()
-        await self._pool.aclose()
         if self._ticking is not None:
             self._ticking.cancel()
             await asyncio.wait({self._ticking})
+        await self.spool.aclose()
+        await self._pool.aclose()
+        await self._zygote.aclose()
 
     # -- EgressService ----------------------------------------------------------------------------------------------
 
@@ -131,7 +149,8 @@ class Supervisor:
             at=at,
             service=self._protected(plan),
             directory=self.config.local_directory,
-            result_path=self._left.path_of(start.egress_id),
+            spool=self.spool.path_of(start.egress_id),
+            keep_copies=bool(self.config.spool.keep),
             room_id=start.room_id,
             token=start.token,
             ws_url=start.ws_url,
@@ -151,9 +170,8 @@ class Supervisor:
     async def stop(self, egress_id: str) -> pb.EgressInfo:
         """End an egress in order; how it stands as soon as it is ending. Raises EgressError."""
         run = self._runs.get(egress_id)
-        if run is None and egress_id in self._left.running:
-            self._left.stop(egress_id)
-            return _copy(self._left.running[egress_id])
+        if run is None and (alone := self.spool.stop(egress_id)) is not None:
+            return _copy(alone)
         if run is None or run.status.final:
             raise self._cannot(egress_id, "stopped")
         run.stop(EndReason.STOPPED)
@@ -174,14 +192,14 @@ class Supervisor:
         """An egress that runs here, or that ended within the last minutes."""
         if (run := self._runs.get(egress_id)) is not None:
             return run.snapshot()
-        if (left := self._left.info(egress_id)) is not None:
+        if (left := self.spool.info(egress_id)) is not None:
             return _copy(left)
         ended = self._ended.get(egress_id)
         return _copy(ended[1]) if ended else None
 
     def running(self) -> list[str]:
-        """Egress ids of this node; also those whose worker outlived an earlier supervisor."""
-        return [*self._runs, *(egress_id for egress_id in self._left.running if egress_id not in self._runs)]
+        """Egress ids of this node; also those that an earlier supervisor left, until they have ended."""
+        return [*self._runs, *self.spool.working]
 
     def bid(self, start: EgressStart) -> float | None:
         """The load, 0 to 1, after taking it; None when it cannot be taken.
@@ -204,7 +222,7 @@ class Supervisor:
         return self.watch.after(cost)
 
     def report_left(self) -> None:
-        """From now on tell the listeners of egresses that ended after an earlier supervisor; call when all listen."""
+        """From now on finish, and tell the listeners of, what earlier supervisors left; call when all listen."""
         self._reports_left = True
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -256,26 +274,26 @@ class Supervisor:
             ws_url=start.ws_url,
             retry_count=start.retry_count,
         )
-        plan = plan_recording(start.request, beside, self._service)
-        check_offered(plan)
-        return plan
+        return plan_recording(start.request, beside, self._service)
 
     def _protected(self, plan: RecordingPlan) -> Service:
         """What the worker is told; a page must not reach what belongs to us."""
         if not plan.needs_browser:
             return self._service
-        kept = {self.config.template_port} if self.config.serves_templates else set()
-        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
         browser = self._service.browser
+        # The page of the default layouts is served by this process too.
+        kept = {int(place.rpartition(":")[2]) for place in browser.trusted}
+        ours = tuple(f":{port}" for port in sorted(listening_ports() - kept))
         return replace(self._service, browser=replace(browser, own=(*browser.own, *ours)))
 
     def _check_free(self, plan: RecordingPlan) -> None:
         """Two recordings into one file would leave none."""
-        taken = {name: run.info.egress_id for run in self._runs.values() for name in _fixed_names(run.plan)}
-        for name in _fixed_names(plan):
+        running = [run for run in self._runs.values() if not run.status.final]
+        taken = {name: run.info.egress_id for run in running for name in written_names(run.plan.outputs)}
+        for name in written_names(plan.outputs):
             if name in taken:
                 raise InvalidRequest(
-                    f"Egress {taken[name]} is writing {name!r}",
+                    f"Egress {taken[name]} is writing {name.partition(':')[2]!r}",
                     field="filepath",
                     code=Code.ALREADY_EXISTS,
                     remedy="Choose another name, for instance with {time} in it, or stop that egress before",
@@ -287,7 +305,7 @@ class Supervisor:
     def _refusal(self, plan: RecordingPlan, cost: float) -> EgressError | None:
         if plan.needs_browser and (missing := self._browser_missing()) is not None:
             return missing
-        return self.watch.refusal(cost, memory_of(plan, self.config.cpu_cost))
+        return self.disk.refusal or self.watch.refusal(cost, memory_of(plan, self.config.cpu_cost))
 
     def _cannot(self, egress_id: str, what: str) -> EgressError:
         info = self.info(egress_id)
@@ -304,9 +322,12 @@ class Supervisor:
 
     async def _run(self, egress_id: str, run: EgressRun) -> None:
         try:
-            await run.run(self._pool)
+            await run.run(self._pool, self.spool.create)
+            await self.spool.adopt(egress_id, run.info, run.told)
+        except OSError as error:
+            logger.error("egress %s: how it ended is not noted in the spool: %s", egress_id, error.strerror)
         finally:
-            self.results[run.plan.type.value, _result(run)] += 1
+            self.results[run.plan.type.value, run.result] += 1
             self._ended[egress_id] = monotonic(), run.info
             del self._runs[egress_id], self._tasks[egress_id]
             self.watch.loads.pop(egress_id, None)
@@ -329,9 +350,13 @@ class Supervisor:
         count = 0
         while True:
             try:
-                if count % _LEFT_EVERY == 0:
-                    self._look_for_left()
                 self._look()
+                await asyncio.to_thread(self.disk.sample)
+                if count % _SPOOL_EVERY == 0:
+                    self.spool.update(await asyncio.to_thread(self.spool.look))
+                if self._reports_left:
+                    self.spool.act()
+                    await self.spool.sweep()
             except Exception:
                 logger.exception("watching the egresses failed")
             count += 1
@@ -353,39 +378,8 @@ class Supervisor:
             failure = Failure(Code.PERMISSION_DENIED, f"OOM: {used:.2f} GB used", "Raise cpu_cost.max_memory")
             self._runs[greedy].kill(failure, EndReason.PROCESS_KILLED, OOM_GRACE)
 
-    def _look_for_left(self) -> None:
-        if not self._reports_left:
-            self._left.look()
-            return
-        for info in self._left.collect():
-            logger.info("egress %s ended without a supervisor: %s", info.egress_id, status_of(info).name)
-            self._ended[info.egress_id] = monotonic(), info
-            self._publish(info)
-
 
 def _copy(info: pb.EgressInfo) -> pb.EgressInfo:
     copied = pb.EgressInfo()
     copied.CopyFrom(info)
     return copied
-
-
-def _fixed_names(plan: RecordingPlan) -> set[str]:
-    """The files of a plan whose names are known before it is recorded."""
-    return {output.path for output in plan.outputs if isinstance(output, FileOutput) and "{" not in output.path}
-
-
-def _result(run: EgressRun) -> str:
-    """The label of `livekit_egress_handler_results_total`."""
-    if run.killed is not None:
-        return "killed_oom"
-    if run.status is EgressStatus.FAILED:
-        return "process_error"
-    if run.status is EgressStatus.ABORTED:
-        return "aborted"
-    match run.stop_reason:
-        case EndReason.CPU_EXHAUSTED:
-            return "stopped_cpu"
-        case EndReason.PROCESS_KILLED:
-            return "killed_shutdown"
-        case _:
-            return "completed"

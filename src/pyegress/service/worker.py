@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -15,7 +14,17 @@ from contextlib import suppress
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.json_lines import BadLine, encode
 from pyegress.lifecycle.outcome import Failure
-from pyegress.lifecycle.worker_messages import LINE_LIMIT, FromWorker, Launch, LogLine, Ready, ToWorker, from_worker
+from pyegress.lifecycle.worker_messages import (
+    LINE_LIMIT,
+    Finish,
+    FromWorker,
+    Launch,
+    LogLine,
+    Ready,
+    ToWorker,
+    from_worker,
+)
+from pyegress.service.zygote import UNKNOWN, Child, Zygote
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +34,14 @@ READY_TIMEOUT = 60.0
 SILENCE_TIMEOUT = 60.0
 #: How long a process may take to end after it has closed its side.
 EXIT_TIMEOUT = 10.0
-#: Variables that carry secrets or would configure a worker behind our back.
-_KEPT_OUT = ("LIVEKIT_", "EGRESS_")
 _LAST_WORDS = 20
 
 
 class Worker:
     """A process that runs. Made by `spawn`; `aclose` when done."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, process: Child, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, errors: int) -> None:
+        """`errors` is where its standard error can be read."""
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -43,38 +49,24 @@ class Worker:
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         #: What its log lines are about.
         self._about: dict[str, object] = {"worker": process.pid}
-        self._listening = asyncio.create_task(self._read_errors(), name=f"standard error of worker {process.pid}")
+        self._listening = asyncio.create_task(self._read_errors(errors), name=f"standard error of worker {process.pid}")
 
     @classmethod
-    async def spawn(cls) -> Worker:
-        """Start a process; `ready` waits for it."""
+    async def spawn(cls, zygote: Zygote, *, loaded: bool) -> Worker:
+        """Start a process, `loaded` with what encodes; `ready` waits for it. Raises EgressError."""
         ours, theirs = socket.socketpair()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT_OUT)}
+        reading, writing = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                # Nothing is imported from the folder that we happen to be started in.
-                "-P",
-                "-X",
-                "faulthandler",
-                "-m",
-                "pyegress.worker.process",
-                str(theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                env=environment,
-                # A terminal's Ctrl-C is for the supervisor, who then ends its workers in order.
-                start_new_session=True,
-            )
+            process = await zygote.spawn(theirs, writing, loaded=loaded)
         except BaseException:
             ours.close()
+            os.close(reading)
             raise
         finally:
             theirs.close()
+            os.close(writing)
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT)
-        return cls(process, reader, writer)
+        return cls(process, reader, writer, reading)
 
     @property
     def pid(self) -> int:
@@ -104,6 +96,11 @@ class Worker:
         """Have it record. `about` goes with every log line of it."""
         self._about |= about
         self.send(launch)
+
+    def finish(self, finish: Finish) -> None:
+        """Have it finish what another one left."""
+        self._about["egress_id"] = finish.launch.egress_id
+        self.send(finish)
 
     def send(self, message: ToWorker) -> None:
         """Say something; a process that is gone does not hear it."""
@@ -152,8 +149,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
     async def aclose(self) -> None:
         """Close our side, and wait for the end of a process that is ending by itself or has nothing to do."""
@@ -174,22 +170,29 @@ class Worker:
                 return from_worker(line)
         return None
 
-    async def _read_errors(self) -> None:
-        stream = self._process.stderr
-        assert stream is not None
-        while True:
-            try:
-                line = await stream.readline()
-            except ValueError:  # longer than a line may be
-                continue
-            if not line:
-                return
-            self._last_words.append(line.decode(errors="replace").rstrip())
+    async def _read_errors(self, descriptor: int) -> None:
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", 0)
+        )
+        try:
+            while True:
+                try:
+                    line = await stream.readline()
+                except ValueError:  # longer than a line may be
+                    continue
+                if not line:
+                    return
+                self._last_words.append(line.decode(errors="replace").rstrip())
+        finally:
+            transport.close()
 
     def _death(self) -> str:
         code = self._process.returncode
         if code is None:
             return "it runs on"
+        if code == UNKNOWN:
+            return "nobody saw how"
         if code < 0:
             return f"signal {-code}, {signal.Signals(-code).name}"
         return f"exit code {code}"

@@ -1,4 +1,4 @@
-"""Workers that are loaded already, so that a start costs milliseconds."""
+"""Workers by demand, forked in milliseconds; and spares that have loaded what encodes, too."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections import deque
 
 from pyegress.errors import EgressError
 from pyegress.service.worker import Worker
+from pyegress.service.zygote import Zygote
 
 logger = logging.getLogger(__name__)
 
-#: Loading costs half a second of a core; an egress that has just been started needs it more.
+#: Loading costs a tenth of a second of a core; an egress that has just been started needs it more.
 REFILL_DELAY = 2.0
 _RETRY_DELAY = 30.0
-#: Making a process holds up the loop for some 10 ms: whoever asked for the egress is answered before that.
-ANSWER_FIRST = 0.03
 
 
 class WorkerPool:
-    """Keeps `spares` workers ready. `take` gives one away."""
+    """Keeps `spares` workers ready, and makes others when they are asked for. `take` gives one away."""
 
-    def __init__(self, spares: int) -> None:
+    def __init__(self, spares: int, zygote: Zygote) -> None:
         self._wanted = spares
+        self._zygote = zygote
         self._idle: deque[Worker] = deque()
         self._loading = asyncio.Semaphore(os.cpu_count() or 1)
         self._filling: asyncio.Task[None] | None = None
@@ -36,7 +36,7 @@ class WorkerPool:
 
     def start(self) -> None:
         """Begin to load."""
-        self._refill(0.0)
+        self._filling = asyncio.create_task(self._fill(0.0), name="load workers")
 
     async def take(self) -> Worker:
         """A worker that is ready. Raises EgressError."""
@@ -46,8 +46,7 @@ class WorkerPool:
             if worker.running:
                 return worker
             await worker.aclose()
-        await asyncio.sleep(ANSWER_FIRST)
-        return await self._load()
+        return await self._load(loaded=False)
 
     async def aclose(self) -> None:
         """End those that wait. Idempotent."""
@@ -58,9 +57,9 @@ class WorkerPool:
         while self._idle:
             await self._idle.popleft().aclose()
 
-    async def _load(self) -> Worker:
+    async def _load(self, *, loaded: bool) -> Worker:
         async with self._loading:
-            worker = await Worker.spawn()
+            worker = await Worker.spawn(self._zygote, loaded=loaded)
             try:
                 await worker.ready()
             except BaseException:
@@ -74,10 +73,11 @@ class WorkerPool:
             self._filling = asyncio.create_task(self._fill(delay), name="load spare workers")
 
     async def _fill(self, delay: float) -> None:
+        await self._zygote.start()
         while len(self._idle) < self._wanted:
             await asyncio.sleep(delay)
             try:
-                self._idle.append(await self._load())
+                self._idle.append(await self._load(loaded=True))
                 delay = 0.0
             except EgressError as error:
                 logger.error("no spare worker: %s", error)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from pyegress.clock import Wall
+from pyegress.storage.objects import ObjectKind
 
 
 class SpoolState(Enum):
@@ -21,26 +22,11 @@ class SpoolState(Enum):
     DONE = "done"
 
 
-class ObjectKind(Enum):
-    """What an object is: it decides how it is finished, in which order it is delivered, and its content type."""
-
-    FILE = "file"
-    SEGMENT = "segment"
-    #: The header of fMP4 segments.
-    INIT = "init"
-    PLAYLIST = "playlist"
-    LIVE_PLAYLIST = "live playlist"
-    IMAGE = "image"
-    MANIFEST = "manifest"
-    #: Beside the recordings: an index, a log.
-    OTHER = "other"
-
-
 @dataclass(frozen=True, slots=True)
 class ObjectKey:
-    """One object of an egress: the number of the output that it belongs to, and its name in the storage."""
+    """One object of an egress: the number of its storage among those of the plan, and its name there."""
 
-    output: int
+    storage: int
     name: str
 
 
@@ -57,22 +43,29 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The first media has arrived. `zero` is second 0 of the outputs."""
+
+    at: Wall
+    zero: Wall
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
-    """An object is being written at `path`: absolute, or below the egress's folder. `started_at`: its second 0."""
+    """An object is being written at `path`: absolute, or below the egress's folder."""
 
     at: Wall
     key: ObjectKey
-    kind: ObjectKind
     path: str
-    started_at: Wall | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An object is whole. `checksum` is `sha256:` and hex, `duration` seconds of media."""
+    """An object is whole. `checksum` is `sha256:` and hex, `duration` seconds of media where somebody knows."""
 
     at: Wall
     key: ObjectKey
+    kind: ObjectKind
     size: int
     checksum: str
     duration: float = 0.0
@@ -130,9 +123,9 @@ class Acknowledged:
     at: Wall
 
 
-Entry = Moved | Planned | Finished | Delivered | Refused | Withdrawn | Attempted | Told | Acknowledged
+Entry = Moved | Begun | Planned | Finished | Delivered | Refused | Withdrawn | Attempted | Told | Acknowledged
 ENTRIES: tuple[type[Entry], ...] = (
-    *(Moved, Planned, Finished, Delivered, Refused, Withdrawn),
+    *(Moved, Begun, Planned, Finished, Delivered, Refused, Withdrawn),
     *(Attempted, Told, Acknowledged),
 )
 
@@ -142,12 +135,14 @@ ENTRIES: tuple[type[Entry], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class SpooledObject:
-    """One object as the journal leaves it. `size` None: it was not finished; `location` "": it was not delivered."""
+    """One object as the journal leaves it.
+
+    `kind` and `size` None: it was not finished; `location` "": it was not delivered.
+    """
 
     key: ObjectKey
-    kind: ObjectKind
     path: str
-    started_at: Wall | None = None
+    kind: ObjectKind | None = None
     size: int | None = None
     checksum: str = ""
     duration: float = 0.0
@@ -174,6 +169,8 @@ class Record:
     entered: dict[SpoolState, Wall] = field(default_factory=dict)
     #: Why recording ended; "" when nobody said so.
     end_reason: str = ""
+    #: Second 0 of the outputs, once media came.
+    zero: Wall | None = None
     objects: dict[ObjectKey, SpooledObject] = field(default_factory=dict)
     #: Attempts to bring to its end what was left, since one of them got anywhere.
     attempts: int = 0
@@ -205,13 +202,11 @@ def _apply(record: Record, entry: Entry) -> Record:
             record.entered[state] = at
             ended = reason if state is SpoolState.FINISHING and reason else record.end_reason
             return replace(record, state=state, end_reason=ended)
-        case Planned(key=key, kind=kind, path=path, started_at=started):
-            # A name that was planned before is written anew, unless it only got to know when it began.
-            known = record.objects.get(key)
-            if known is not None and known.path == path and not known.finished:
-                record.objects[key] = replace(known, started_at=started or known.started_at)
-            else:
-                record.objects[key] = SpooledObject(key, kind, path, started)
+        case Begun(zero=zero):
+            return replace(record, zero=zero)
+        case Planned(key=key, path=path):
+            # A name that was planned before is written anew.
+            record.objects[key] = SpooledObject(key, path)
             return record
         case Withdrawn(key=key):
             record.objects.pop(key, None)
@@ -231,12 +226,11 @@ def _apply(record: Record, entry: Entry) -> Record:
 
 def _object(known: SpooledObject, entry: Finished | Delivered | Refused) -> SpooledObject:
     match entry:
-        case Finished(size=size, checksum=checksum, duration=duration):
+        case Finished(kind=kind, size=size, checksum=checksum, duration=duration):
             if known.checksum != checksum:
                 known = replace(known, location="", backup=False)
-            return replace(
-                known, size=size, checksum=checksum, duration=duration or known.duration, reason="", retryable=True
-            )
+            known = replace(known, kind=kind, size=size, checksum=checksum, reason="", retryable=True)
+            return replace(known, duration=duration or known.duration)
         case Delivered(location=location, backup=backup):
             return replace(known, location=location, backup=backup, reason="", retryable=True)
         case Refused(reason=reason, retryable=retryable):

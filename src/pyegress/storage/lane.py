@@ -58,6 +58,11 @@ class Lane:
         #: Why nothing gets through.
         self.failing = ""
 
+    def close(self) -> None:
+        """Let go of connections. What is brought after that opens others."""
+        self._destination = open_destination(self._storage, self._directory)
+        self._second = None
+
     async def put(
         self, path: Path, name: str, kind: str, *, sent: Callable[[int], None], patience: Callable[[Monotonic], float]
     ) -> Brought:

@@ -2,8 +2,9 @@
 
 * `plan.json`: the request, see `SpooledPlan`.
 * `journal.jsonl`: what has happened, see `journal_entries`.
-* `media/<output>/…`: what goes to a remote storage. Local outputs are written at their place, the journal names them.
+* `media/<storage>/…`: what goes to a remote storage. Local outputs are written at their place, the journal names them.
 * `lock`: held by the one process that works on the folder; it falls with that process.
+* `alone.PID`: that process has lost its supervisor, and works on.
 
 Whoever creates a folder writes its plan first, and the folder appears with it: a folder without a plan is none.
 """
@@ -18,14 +19,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+from livekit.protocol import egress as pb
+
 from pyegress.errors import Code, EgressError, NotFound
 from pyegress.plan.names import safe_component
 from pyegress.plan.output_names import clean_path
+from pyegress.plan.redact import redacted
 from pyegress.storage.journal import Journal, read_journal
 from pyegress.storage.journal_entries import ObjectKey, Record, SpooledObject
 from pyegress.storage.spooled_plan import SpooledPlan
 
 PLAN, JOURNAL, MEDIA, LOCK = "plan.json", "journal.jsonl", "media", "lock"
+#: Behind it the process that works on without its supervisor.
+ALONE = "alone."
 #: A folder that is being made or removed.
 _HIDDEN = "."
 _NEW = ".new"
@@ -58,6 +65,13 @@ class SpoolFolder:
         """What the journal says now."""
         return read_journal(self.path / JOURNAL)
 
+    def stamp(self) -> tuple[int, int]:
+        """Changes whenever the journal does."""
+        with suppress(FileNotFoundError):
+            stat = (self.path / JOURNAL).stat()
+            return stat.st_size, stat.st_mtime_ns
+        return 0, 0
+
     def journal(self) -> Journal:
         """The journal, to be written: by who holds the lock."""
         return Journal(self.path / JOURNAL)
@@ -65,7 +79,7 @@ class SpoolFolder:
     def place(self, key: ObjectKey) -> Path:
         """Where an object for a remote storage is written: below `media`, under its own name."""
         name = clean_path(key.name.lstrip("/")) or "unnamed"
-        return self.path / MEDIA / str(key.output) / name
+        return self.path / MEDIA / str(key.storage) / name
 
     def spelled(self, path: Path) -> str:
         """A path as entries have it: below the folder where it can be, else absolute."""
@@ -102,6 +116,22 @@ class SpoolFolder:
                     remedy="Wait until it has ended, or end it",
                 ) from None
             yield
+
+    def note_alone(self, info: pb.EgressInfo) -> None:
+        """This process works on without its supervisor; `info` is what clients know of the egress."""
+        path = self.path / f"{ALONE}{os.getpid()}"
+        write_synced(path, redacted(info).SerializeToString())
+
+    def alone(self) -> tuple[int, pb.EgressInfo] | None:
+        """The process that works on the folder without its supervisor, and what clients know."""
+        if not self.busy:
+            return None
+        for path in self.path.glob(f"{ALONE}*"):
+            with suppress(OSError, ValueError, DecodeError):
+                pid = int(path.name.removeprefix(ALONE))
+                os.kill(pid, 0)
+                return pid, pb.EgressInfo.FromString(path.read_bytes())
+        return None
 
     def size(self) -> int:
         """Bytes of everything in the folder."""

@@ -56,7 +56,7 @@ def next_step(record: Record, *, busy: bool, now: Wall, obstacle: str = "", keep
     """What to do with an egress. `obstacle` is why nothing can be done without somebody's help."""
     if busy:
         return Decision(Step.WAIT, "a process works on it")
-    if record.state is SpoolState.DONE:
+    if record.state is SpoolState.DONE and record.told:
         if not record.acknowledged:
             return Decision(Step.TELL, "it has ended, and not everybody knows")
         until = Wall((record.at or now) + keep)

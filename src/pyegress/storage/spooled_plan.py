@@ -13,8 +13,8 @@ from pyegress.plan.recording_plan import Service
 from pyegress.plan.redact import redacted
 from pyegress.storage.sealing import seal, unseal
 
-#: Stands for the token of a room that is never joined again.
-NO_TOKEN = "not kept"
+#: Stand for the token and the server of a room that is never joined again.
+NO_TOKEN, NO_SERVER = "not kept", "ws://not.kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,19 @@ class SpooledPlan:
         )
 
     def launch(
-        self, service: Service, *, result_path: str, key: str = "", request: EgressRequest | None = None
+        self,
+        service: Service,
+        *,
+        spool: str,
+        key: str = "",
+        request: EgressRequest | None = None,
+        keep_copies: bool = False,
     ) -> Launch:
         """A launch that plans the same outputs, with the storages that `service` configures today.
 
         `request` is the one that its caller has sent again. Raises EgressError when the credentials cannot be
-        decrypted; without a key the redacted request is used, see `lacks_credentials`.
+        decrypted; without a key the redacted request is used, and storages that it names cannot be written
+        (`plan.redact.lacks_secrets`).
         """
         content = self.request
         if request is not None:
@@ -87,10 +94,11 @@ class SpooledPlan:
             at=self.at,
             service=service,
             directory=self.directory,
-            result_path=result_path,
+            spool=spool,
+            keep_copies=keep_copies,
             room_id=self.room_id,
             token=NO_TOKEN,
-            ws_url=self.ws_url,
+            ws_url=self.ws_url or service.ws_url or NO_SERVER,
             retry_count=self.retry_count,
         )
 

@@ -16,17 +16,19 @@ from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan
 from pyegress.plan.selection import OneTrack
 from pyegress.plan.sources import MediaSource
+from pyegress.storage.spool import MEDIA
 from pyegress.worker.delivered_session import DeliveredSession
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.egress_session import EgressSession
-from pyegress.worker.encoding_session import encoding_session
+from pyegress.worker.left_egress import LeftEgress
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.session import RecordingSession
+from pyegress.worker.spooled import Spooled
 from pyegress.worker.uploads import Uploads
 
-#: Below the folder of local files: what is on its way to a storage.
+#: Below the folder of local files: what is on its way to a storage, of an egress without a folder in the spool.
 SCRATCH = ".pyegress-uploads"
 
 
@@ -38,14 +40,16 @@ class Assignment:
 
     def outcome(self, result: RecordingResult) -> Outcome:
         """What becomes of the egress."""
+        spoiled = tuple(warning for file in result.files for warning in file.warnings)
         return Outcome(
             reason=result.reason,
             files=tuple(map(_file, result.files)),
             error=Failure.of(result.error) if result.error is not None else None,
-            warnings=(*(warning for file in result.files for warning in file.warnings), *result.warnings),
+            warnings=(*spoiled, *result.warnings),
             segments=result.segments,
             images=result.images,
             streams=result.streams,
+            note="; ".join(dict.fromkeys(spoiled)),
             manifest_location=result.manifest_location,
             backup_used=result.backup_used,
         )
@@ -67,24 +71,24 @@ def assign(
     *,
     on_progress: Callable[[Progress], None],
     on_tried: Callable[[UploadTried], None] = lambda tried: None,
+    spooled: Spooled | None = None,
 ) -> Assignment:
-    """The session of a launch; `on_tried` is told of every upload. Raises EgressError."""
+    """The session of a launch; `on_tried` is told of every upload, `spooled` of every step. Raises EgressError."""
     plan = plan_recording(launch.read_request(), launch.start, launch.service)
-    uploads = Uploads(
-        Path(launch.directory, SCRATCH, launch.egress_id),
-        directory=launch.directory,
-        backup=plan.backup,
-        on_tried=on_tried,
-    )
+    uploads = _uploads(plan, launch, on_tried)
+    delivery = spooled.journalled(uploads, plan, keep=launch.keep_copies) if spooled is not None else None
 
     def make(delivery: Delivery, listener: Callable[[Progress], None]) -> EgressSession:
         return _session(plan, delivery, listener)
 
-    return Assignment(DeliveredSession(plan, uploads, make, on_progress=on_progress))
+    return Assignment(DeliveredSession(plan, uploads, make, delivery=delivery, on_progress=on_progress))
 
 
 def _session(plan: RecordingPlan, delivery: Delivery, on_progress: Callable[[Progress], None]) -> EgressSession:
     if not plan.passthrough:
+        # What encodes is large, and takes a tenth of a second to load: copies need not wait for it.
+        from pyegress.worker.encoding_session import encoding_session
+
         return encoding_session(plan, delivery=delivery, on_progress=on_progress)
     copies, output = _copies(plan, delivery)
 
@@ -92,6 +96,23 @@ def _session(plan: RecordingPlan, delivery: Delivery, on_progress: Callable[[Pro
         return Recorder(copies, on_error=on_error, named=output, delivery=delivery)
 
     return RecordingSession(copies, make_recorder=recorder, on_progress=on_progress)
+
+
+def _uploads(plan: RecordingPlan, launch: Launch, on_tried: Callable[[UploadTried], None]) -> Uploads:
+    folder = Path(launch.spool, MEDIA) if launch.spool else Path(launch.directory, SCRATCH, launch.egress_id)
+    # What is in the spool is removed when the journal knows that it is delivered.
+    return Uploads(folder, directory=launch.directory, backup=plan.backup, keep=bool(launch.spool), on_tried=on_tried)
+
+
+async def finish_launch(
+    launch: Launch, spooled: Spooled, *, on_tried: Callable[[UploadTried], None] = lambda tried: None
+) -> Outcome:
+    """Bring to its end what another process left of a launch. Raises EgressError."""
+    plan = plan_recording(launch.read_request(), launch.start, launch.service)
+    uploads = _uploads(plan, launch, on_tried)
+    uploads.finishing()
+    delivery = spooled.journalled(uploads, plan, await spooled.record(), keep=launch.keep_copies)
+    return await LeftEgress(spooled, plan, delivery).finish()
 
 
 def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutput]:

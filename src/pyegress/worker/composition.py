@@ -24,6 +24,7 @@ from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.recording_plan import RecordingPlan
+from pyegress.plan.refusals import websocket_takes_no_video
 from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
 from pyegress.plan.sources import (
     Channel,
@@ -34,7 +35,16 @@ from pyegress.plan.sources import (
     TemplateSource,
     channel_by_mixing,
 )
-from pyegress.room.events import Participant, RoomEvent, SenderReportSeen, TrackMuted, TrackPublication
+from pyegress.room.events import (
+    Participant,
+    ParticipantJoined,
+    RoomEvent,
+    SenderReportSeen,
+    TrackMuted,
+    TrackPublication,
+    TrackPublished,
+    TrackUnmuted,
+)
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery, InPlace
 from pyegress.worker.encoded_outputs import EncodedOutputs, not_recording_yet
@@ -131,6 +141,7 @@ class Composition:
             started_at=lambda: self.started_at,
             describe=self._describe,
             request_keyframe=self._request_keyframe,
+            sound_codec=self._sound_codec,
         )
         self._outputs = outputs = EncodedOutputs(
             self._plan,
@@ -164,14 +175,25 @@ class Composition:
         self._tracks[feed] = participant
         if feed.kind is Kind.AUDIO:
             self._channels[feed.track_id] = self._channel(participant, feed)
+            if track.muted:
+                self._muted(feed.track_id, True, None)
         elif self._stage is not None:
             self._stage.added(feed, participant, monotonic())
         return feed
 
     def on_event(self, event: RoomEvent) -> None:
         """Anything that happens in the room."""
+        match event:
+            case ParticipantJoined(participant=participant):
+                self._check_sound(*participant.tracks.values())
+            case TrackPublished(track=track):
+                self._check_sound(track)
+            case _:
+                pass
         if isinstance(event, TrackMuted):
             self._post(Blank(event.track.sid, event.at))
+        if isinstance(event, TrackMuted | TrackUnmuted) and event.track.sid in self._channels:
+            self._muted(event.track.sid, isinstance(event, TrackMuted), event.at)
         if self._stage is not None:
             self._stage.on_event(event)
 
@@ -223,6 +245,8 @@ class Composition:
         if self._begun is None:
             self._begun = frame.arrival
         self._post(Frame(feed.track_id, frame))
+        if self._plan.raw_sound and feed.kind is Kind.AUDIO and self._outputs is not None:
+            self._outputs.published(frame)
 
     def report(self, feed: Feed, report: SenderReportSeen) -> None:
         self._post(Report(feed.track_id, report.sender_time, report.timestamp, report.arrival))
@@ -238,6 +262,25 @@ class Composition:
     def _post(self, message: Message) -> None:
         if self._engine is not None:
             self._engine.post(message)
+
+    def _muted(self, track_id: str, muted: bool, at: Monotonic | None) -> None:
+        """Receivers of raw sound are told, by name of the track where there are several."""
+        zero = self._engine.zero if self._engine is not None else None
+        seconds = None if at is None or zero is None else at - zero
+        if self._outputs is not None:
+            self._outputs.muted(muted, seconds, track_id if len(self._channels) > 1 else "")
+
+    def _check_sound(self, *tracks: TrackPublication) -> None:
+        """A WebSocket for a track that turns out to be a picture: only the room tells."""
+        source = self._plan.source
+        if self._plan.raw_sound and isinstance(source, OneTrack):
+            for track in tracks:
+                if track.sid == source.track_id and track.kind is Kind.VIDEO:
+                    self._on_over(websocket_takes_no_video(track.mime))
+
+    def _sound_codec(self) -> Codec | None:
+        codecs = {feed.codec for feed in self._feeds if feed.kind is Kind.AUDIO}
+        return codecs.pop() if len(codecs) == 1 else None
 
     def _request_keyframe(self) -> None:
         if self._engine is not None:

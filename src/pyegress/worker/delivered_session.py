@@ -15,6 +15,7 @@ from livekit.protocol import egress as pb
 from pyegress.clock import wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
+from pyegress.media.steps import Step
 from pyegress.outputs.manifest import (
     Manifest,
     ManifestFile,
@@ -31,10 +32,14 @@ from pyegress.plan.storage import Storage
 from pyegress.worker.catalogue import Catalogue
 from pyegress.worker.delivery import Delivery, ObjectKind
 from pyegress.worker.egress_session import EgressSession
+from pyegress.worker.pipeline import HasSteps
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.uploads import Uploads
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between words about uploads at the end.
+BEAT = 0.5
 
 #: Makes a session with a delivery and a listener.
 MakeSession = Callable[[Delivery, Callable[[Progress], None]], EgressSession]
@@ -46,43 +51,56 @@ class DeliveredSession:
 
     def __init__(
         self,
-        plan: RecordingPlan,
+        plan: RecordingPlan | None,
         uploads: Uploads,
         make: MakeSession,
         *,
         delivery: Delivery | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        """`delivery` is `uploads`, or what wraps it."""
+        """`delivery` is `uploads`, or what wraps it. Without a plan there is no manifest."""
         self._plan = plan
         self._uploads = uploads
         self._on_progress = on_progress
         self._catalogue = Catalogue(delivery or uploads)
-        self._session = make(self._catalogue, self._report)
+        self.inner = make(self._catalogue, self._report)
 
     @property
     def lifecycle(self) -> Lifecycle:
-        return self._session.lifecycle
+        return self.inner.lifecycle
 
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
-        self._session.stop(reason, details)
+        self.inner.stop(reason, details)
+
+    def steps(self) -> list[Step]:
+        """Those of the session inside."""
+        return self.inner.steps() if isinstance(self.inner, HasSteps) else []
 
     def progress(self) -> Progress:
-        return self._with_uploads(self._session.progress())
+        return self._with_uploads(self.inner.progress())
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
-        self._session.update_streams(request)
+        self.inner.update_streams(request)
 
     async def run(self) -> RecordingResult:
+        beating = asyncio.create_task(self._beat(), name="progress of uploads")
         try:
-            result = await self._session.run()
+            result = await self.inner.run()
             self._uploads.finishing()
             location = ""
-            if result.state is not RecordingState.ABORTED:
-                location = await self._write_manifests(result)
+            if result.state is not RecordingState.ABORTED and self._plan is not None:
+                location = await self._write_manifests(self._plan, result)
             return replace(result, manifest_location=location, backup_used=self._catalogue.backup_used)
         finally:
+            beating.cancel()
             await self._catalogue.aclose()
+
+    async def _beat(self) -> None:
+        """Sessions say nothing while they finish."""
+        while True:
+            await asyncio.sleep(BEAT)
+            if self._uploads.progress.waiting and self.lifecycle.state is RecordingState.ENDING:
+                self._report(self.inner.progress())
 
     def _report(self, progress: Progress) -> None:
         if progress.state is RecordingState.ENDING:
@@ -96,10 +114,10 @@ class DeliveredSession:
 
     # -- the manifest -----------------------------------------------------------------------------------------------
 
-    async def _write_manifests(self, result: RecordingResult) -> str:
+    async def _write_manifests(self, plan: RecordingPlan, result: RecordingResult) -> str:
         """One beside each output that wants it; the location of the first. What goes wrong is logged only."""
-        content = self._manifest(result).encode()
-        places = dict.fromkeys(self._places())
+        content = self._manifest(plan, result).encode()
+        places = dict.fromkeys(self._places(plan))
         location = ""
         for name, storage in places:
             path = self._catalogue.place(name, storage)
@@ -112,15 +130,15 @@ class DeliveredSession:
                 location = location or delivered.location
         return location
 
-    def _places(self) -> Iterator[tuple[str, Storage]]:
+    def _places(self, plan: RecordingPlan) -> Iterator[tuple[str, Storage]]:
         used = self._catalogue.backup_used
-        for output in self._plan.outputs:
+        for output in plan.outputs:
             if not isinstance(output, FileOutput | SegmentOutput | ImageOutput):
                 continue
             # A backup that was used must be found, whoever wants a manifest or not.
-            if output.manifest or (self._plan.backup is not None and used):
+            if output.manifest or (plan.backup is not None and used):
                 folder = posixpath.dirname(self._name_of(output))
-                yield posixpath.join(folder, self._plan.egress_id + MANIFEST[0]), output.storage
+                yield posixpath.join(folder, plan.egress_id + MANIFEST[0]), output.storage
 
     def _name_of(self, output: FileOutput | SegmentOutput | ImageOutput) -> str:
         """What it is called in the storage: as it was delivered, since names have tokens that only the room knows."""
@@ -137,8 +155,8 @@ class DeliveredSession:
         folder = posixpath.dirname(planned)
         return "" if "{" in folder else planned
 
-    def _manifest(self, result: RecordingResult) -> Manifest:
-        plan, entries = self._plan, self._catalogue.entries
+    def _manifest(self, plan: RecordingPlan, result: RecordingResult) -> Manifest:
+        entries = self._catalogue.entries
         only = result.tracks[0] if len({track.track_id for track in result.tracks}) == 1 else None
         manifest = Manifest(
             egress_id=plan.egress_id,
@@ -151,7 +169,7 @@ class DeliveredSession:
             zero=result.started_at,
             backup_used=self._catalogue.backup_used,
             files=tuple(self._files(result)),
-            playlists=tuple(self._playlists()),
+            playlists=tuple(self._playlists(plan)),
             images=tuple(
                 ManifestImage(entry.delivered.name, entry.delivered.location, entry.made)
                 for entry in entries
@@ -191,13 +209,13 @@ class DeliveredSession:
         for file in result.files:
             yield _described(file, backup=file.location in backups)
 
-    def _playlists(self) -> Iterator[ManifestPlaylist]:
+    def _playlists(self, plan: RecordingPlan) -> Iterator[ManifestPlaylist]:
         segments = tuple(
             ManifestSegment(entry.delivered.name, entry.delivered.location)
             for entry in self._catalogue.entries
             if entry.kind is ObjectKind.SEGMENT
         )
-        for output in self._plan.outputs:
+        for output in plan.outputs:
             if isinstance(output, SegmentOutput) and segments:
                 found = (entry for entry in self._catalogue.entries if entry.kind is ObjectKind.PLAYLIST)
                 yield ManifestPlaylist(next((entry.delivered.location for entry in found), ""), segments)

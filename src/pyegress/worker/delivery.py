@@ -5,22 +5,11 @@ from __future__ import annotations
 import asyncio
 import os.path
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from pyegress.plan.storage import Storage
-
-
-class ObjectKind(Enum):
-    """What an object is: decides how it is delivered."""
-
-    FILE = "file"
-    SEGMENT = "segment"
-    #: Delivered again whenever it has changed; only the newest matters.
-    PLAYLIST = "playlist"
-    IMAGE = "image"
-    MANIFEST = "manifest"
+from pyegress.storage.objects import ObjectKind as ObjectKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,25 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from livekit.protocol import egress as pb
 
 from pyegress.codecs import Kind
-from pyegress.errors import Code, EgressError, InvalidRequest
+from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.lifecycle.recording import EndReason
 from pyegress.media.steps import Stage, Step
 from pyegress.plan.containers import Container
-from pyegress.plan.recording_plan import FileOutput, ImageOutput, Output, RecordingPlan, SegmentOutput, StreamOutput
+from pyegress.plan.recording_plan import (
+    FileOutput,
+    ImageOutput,
+    Output,
+    RecordingPlan,
+    SegmentOutput,
+    StreamOutput,
+    WebsocketOutput,
+)
 from pyegress.plan.stream_updates import no_streams
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery
@@ -27,6 +35,7 @@ from pyegress.worker.progress import Recorded
 from pyegress.worker.segment_sink import SegmentSink
 from pyegress.worker.stop import Stop
 from pyegress.worker.stream_sink import StreamSink
+from pyegress.worker.websocket_sink import WebsocketSink
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,6 +112,18 @@ class EncodedOutputs:
         for sink in self._sinks:
             sink.sound(block, sample)
 
+    def published(self, frame: EncodedFrame) -> None:
+        """The next frame of the sound's track as it was published. On the event loop."""
+        for sink in self._sinks:
+            if isinstance(sink, WebsocketSink):
+                sink.published(frame)
+
+    def muted(self, muted: bool, at: float | None, track_id: str) -> None:
+        """A track of the sound is muted or not, at so many seconds of the output (None: now). On the event loop."""
+        for sink in self._sinks:
+            if isinstance(sink, WebsocketSink):
+                sink.muted(muted, at, track_id)
+
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
         sink = next((sink for sink in self._sinks if isinstance(sink, StreamSink)), None)
@@ -133,6 +154,15 @@ class EncodedOutputs:
                     metadata=self._metadata,
                     on_failed=failed,
                 )
+            case WebsocketOutput():
+                return WebsocketSink(
+                    output,
+                    self._source,
+                    window=self._plan.waits.stream,
+                    on_failed=lambda error: self._on_warning(str(error)),
+                    on_empty=self._on_streams_over,
+                    on_warning=self._on_warning,
+                )
             case SegmentOutput():
                 return SegmentSink(output, self._source, self._delivery, on_failed=failed)
             case ImageOutput():
@@ -146,9 +176,7 @@ class EncodedOutputs:
                     on_empty=self._on_streams_over,
                 )
             case _:
-                raise InvalidRequest(
-                    f"Outputs of the kind {type(output).__name__} are not offered", code=Code.UNIMPLEMENTED
-                )
+                assert_never(output)
 
     def _on_failed(self, index: int, error: EgressError) -> None:
         """On the event loop."""
@@ -168,7 +196,7 @@ class EncodedOutputs:
 
     def _others_left(self) -> bool:
         return any(
-            index not in self._failed and not (isinstance(sink, StreamSink) and sink.idle)
+            index not in self._failed and not (isinstance(sink, StreamSink | WebsocketSink) and sink.idle)
             for index, sink in enumerate(self._sinks)
         )
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.output_words import FileWord, OutputWord, StreamWord, parse_output
+from pyegress.plan.storage import Storage, StorageDefaults, storage_for
+from pyegress.plan.storage_urls import azure_endpoint, storage_of
 
 #: A file or, as `pyegress.plan.output_words` explains, HLS, images or a stream.
 OutputPath = str | os.PathLike[str]
@@ -19,16 +21,29 @@ def output_words(output: OutputPaths) -> tuple[OutputWord, ...]:
     return tuple(_from_anywhere(parse_output(text)) for text in _texts(output))
 
 
-def copy_path(output: OutputPaths) -> str:
-    """Where copies go: one file. Raises InvalidRequest with the field `output`."""
+def copy_place(output: OutputPaths, *, many: bool) -> tuple[str, Storage | None]:
+    """Where copies go: one file (`many`: a folder), and its storage. Raises InvalidRequest with the field `output`."""
     texts = _texts(output)
     if len(texts) == 1 and isinstance(word := parse_output(texts[0]), FileWord):
-        return word.path
+        if not word.place:
+            return word.path, None
+        if many:
+            raise InvalidRequest(
+                "A recording of every track goes to a folder of this machine",
+                field="output",
+                remedy="Name a folder, or record single tracks",
+            )
+        return word.path, _storage(word.place)
     raise InvalidRequest(
         "Copies of the packets go to one file",
         field="output",
         remedy="Give one file, or let the recording be encoded (without --copy)",
     )
+
+
+def _storage(place: str) -> Storage:
+    defaults = StorageDefaults(azure_endpoint=azure_endpoint(os.environ))
+    return storage_for((storage_of(place, os.environ),), defaults)
 
 
 def _texts(output: OutputPaths) -> list[str]:
@@ -38,6 +53,6 @@ def _texts(output: OutputPaths) -> list[str]:
 
 def _from_anywhere(word: OutputWord) -> OutputWord:
     """Names of requests cannot leave their folder; whoever types a path may."""
-    if isinstance(word, StreamWord) or ".." not in word.path.split("/"):
+    if isinstance(word, StreamWord) or word.place or ".." not in word.path.split("/"):
         return word
     return replace(word, path=os.path.abspath(word.path) + ("/" if word.path.endswith("/") else ""))

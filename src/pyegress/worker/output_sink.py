@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pyegress.clock import Wall
-from pyegress.codecs import Kind
+from pyegress.codecs import Codec, Kind
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
@@ -67,3 +67,5 @@ class Source:
     describe: Callable[[FileResult, int], RecordedFile]
     #: Make the next picture a key frame.
     request_keyframe: Callable[[], None]
+    #: The codec in which the only track of the sound is published; None while unknown, or if there are several.
+    sound_codec: Callable[[], Codec | None] = lambda: None

@@ -1,7 +1,8 @@
-"""`python -m pyegress.worker.process FD`: one egress in a process of its own, told what to do over a socket.
+"""One egress in a process of its own, forked by a zygote and told what to do over a socket.
 
-Loads everything, says that it is ready, waits for a launch, records, says how it stands and how it ended. SIGTERM is
-an ordinary end. When its supervisor vanishes it records on, and leaves its last `EgressInfo` in a file.
+Says that it is ready, waits for a launch (or for something that another worker left), records, says how it stands and
+how it ended. SIGTERM is an ordinary end. When its supervisor vanishes it records on, and leaves its last `EgressInfo`
+in the spool.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from google.protobuf.json_format import MessageToJson
 from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, monotonic, wall
@@ -31,6 +30,7 @@ from pyegress.lifecycle.worker_messages import (
     Described,
     Description,
     Ended,
+    Finish,
     FromWorker,
     Launch,
     LogLine,
@@ -44,9 +44,12 @@ from pyegress.lifecycle.worker_messages import (
     to_worker,
 )
 from pyegress.stacks import tasks_text
-from pyegress.worker.assignment import Assignment, assign
+from pyegress.storage.journal_entries import SpoolState
+from pyegress.storage.spool import SpoolFolder
+from pyegress.worker.assignment import Assignment, assign, finish_launch
 from pyegress.worker.pipeline import pipeline_text
 from pyegress.worker.progress import Progress
+from pyegress.worker.spooled import Spooled
 
 #: Seconds between signs of life while nothing changes.
 INTERVAL = 1.0
@@ -66,6 +69,7 @@ class WorkerProcess:
         self._alone = asyncio.Event()
         self._received = asyncio.Event()
         self._assignment: Assignment | None = None
+        self._spooled: Spooled | None = None
         self._stop: EndReason | None = None
         self._told: tuple[object, ...] = ()
         self._told_at = Monotonic(float("-inf"))
@@ -73,9 +77,10 @@ class WorkerProcess:
     async def run(self) -> None:
         """Wait for a launch, record, tell the outcome. Returns without one when the supervisor goes away before."""
         self.say(Ready(os.getpid()))
-        launch = await self._next()
-        if not isinstance(launch, Launch):
+        order = await self._next()
+        if not isinstance(order, Launch | Finish):
             return
+        launch = order.launch if isinstance(order, Finish) else order
         os.makedirs(launch.directory, exist_ok=True)
         os.chdir(launch.directory)
         self._log_to_supervisor(launch.log_level)
@@ -84,10 +89,7 @@ class WorkerProcess:
         listening = asyncio.create_task(self._listen(launch), name="listen to the supervisor")
         beating = asyncio.create_task(self._beat(), name="signs of life")
         try:
-            outcome = await self._record(launch)
-            self.say(Ended(outcome))
-            if not await self._was_received():
-                leave_result(launch, outcome)
+            await self._work(order, launch)
         finally:
             for task in (listening, beating):
                 task.cancel()
@@ -107,9 +109,29 @@ class WorkerProcess:
         if self._assignment is not None:
             self._assignment.session.stop(reason)
 
-    async def _record(self, launch: Launch) -> Outcome:
+    async def _work(self, order: Launch | Finish, launch: Launch) -> None:
+        """Do what is ordered, and tell the outcome to whoever hears it."""
+        if not launch.spool:
+            self.say(Ended(await self._outcome(order, launch)))
+            await self._was_received()
+            return
         try:
-            self._assignment = assign(launch, on_progress=self._on_progress, on_tried=self.say)
+            async with Spooled(SpoolFolder(Path(launch.spool))) as self._spooled:
+                outcome = await self._spooled.settle(await self._outcome(order, launch))
+                self.say(Ended(outcome))
+                if not await self._was_received() and not outcome.pending:
+                    self._spooled.leave(conclude(launch.read_info(), outcome, wall())[-1])
+        except EgressError as error:
+            self.say(Ended(Outcome(EndReason.FAILURE, error=Failure.of(error))))
+            await self._was_received()
+
+    async def _outcome(self, order: Launch | Finish, launch: Launch) -> Outcome:
+        try:
+            if isinstance(order, Finish) and self._spooled is not None:
+                return await finish_launch(launch, self._spooled, on_tried=self.say)
+            self._assignment = assign(launch, on_progress=self._on_progress, on_tried=self.say, spooled=self._spooled)
+            if self._spooled is not None:
+                self._spooled.move(SpoolState.RECORDING)
             if self._stop is not None:
                 self._assignment.session.stop(self._stop)
             return self._assignment.outcome(await self._assignment.session.run())
@@ -126,8 +148,12 @@ class WorkerProcess:
             await asyncio.sleep(INTERVAL)
             if self._assignment is not None:
                 self._on_progress(self._assignment.session.progress())
+            else:
+                self.say(Standing(RecordingState.ENDING, 0.0, 0))
 
     def _on_progress(self, progress: Progress) -> None:
+        if self._spooled is not None:
+            self._spooled.follow(progress)
         news = (
             progress.state,
             progress.waiting_for,
@@ -171,7 +197,9 @@ class WorkerProcess:
         info = launch.read_info()
         if state is RecordingState.ACTIVE:
             info = move(info, EgressStatus.ACTIVE, wall())
-        write_info(info, alone_path(launch))
+        if launch.spool:
+            with suppress(OSError):
+                SpoolFolder(Path(launch.spool)).note_alone(info)
         logging.getLogger().handlers = [logging.NullHandler()]
 
     async def _listen(self, launch: Launch) -> None:
@@ -247,27 +275,6 @@ class _ToSupervisor(logging.Handler):
             self._loop.call_soon_threadsafe(self._say, line)
 
 
-def leave_result(launch: Launch, outcome: Outcome) -> None:
-    """Write the last info where the next supervisor finds it."""
-    infos = conclude(launch.read_info(), outcome, wall())
-    write_info(infos[-1], Path(launch.result_path))
-    alone_path(launch).unlink(missing_ok=True)
-
-
-def alone_path(launch: Launch) -> Path:
-    """The file that says that this process records on without a supervisor."""
-    path = Path(launch.result_path)
-    return path.with_name(f"{path.stem}.{os.getpid()}.alone")
-
-
-def write_info(info: pb.EgressInfo, path: Path) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(MessageToJson(info, preserving_proto_field_name=True))
-    unfinished.replace(path)
-
-
 async def _main(descriptor: int) -> None:
     end = socket.socket(fileno=descriptor)
     reader, writer = await asyncio.open_connection(sock=end, limit=LINE_LIMIT)
@@ -279,18 +286,13 @@ async def _main(descriptor: int) -> None:
             await writer.wait_closed()
 
 
-def main() -> None:
-    """Entry point."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    descriptor = int(sys.argv[1])
+def run_worker(descriptor: int, *, loaded: bool) -> None:
+    """All that a worker does, with its end of the socket pair. `loaded`: everything is loaded before it is ready."""
+    if loaded:
+        import pyegress.worker.encoding_session  # noqa: F401
     try:
         from uvloop import run
     except ImportError:
         asyncio.run(_main(descriptor))
     else:
         run(_main(descriptor))
-
-
-if __name__ == "__main__":
-    main()

@@ -107,6 +107,7 @@ class RecordedFile:
         """The file as `--json` and `index.json` write it."""
         return {
             "path": str(self.path),
+            "location": self.location or str(self.path),
             "size": self.size,
             "duration": round(self.duration, 6),
             "identity": self.identity,
@@ -205,6 +206,7 @@ class RecordingResult:
             "files": [file.as_json() for file in self.files],
             "segments": [asdict(made) for made in self.segments],
             "images": [asdict(made) for made in self.images],
+            "streams": [asdict(stream) | {"status": stream.status.name.lower()} for stream in self.streams],
             "error": None
             if self.error is None
             else {

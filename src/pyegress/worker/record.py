@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
@@ -29,11 +29,13 @@ from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
+from pyegress.plan.stream_urls import StreamProtocol, protocol_of
 from pyegress.worker.progress import Progress, RecordingResult
 
 if TYPE_CHECKING:
     from pyegress.plan.foreground import Session
     from pyegress.plan.recording_plan import RecordingPlan
+    from pyegress.plan.storage import Storage
     from pyegress.worker.egress_session import EgressSession
     from pyegress.worker.output_arguments import OutputPath, OutputPaths
 
@@ -65,7 +67,10 @@ class Recording:
         self._watchers: set[asyncio.Queue[Progress | None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._session = _session_of(self.plan, self._publish)
+        # It is much to load, and a mistake in the arguments is answered without.
+        from pyegress.worker.foreground_sessions import session_of
+
+        self._session = session_of(self.plan, self._publish)
         if self._stopped:
             self._session.stop(EndReason.STOPPED)
         self._task = asyncio.create_task(self._run(self._session), name="recording")
@@ -149,6 +154,7 @@ def record_track(
 
     `source` is camera, microphone, screen_share or screen_share_audio. The extension of `output` must fit the codec;
     without one the fitting extension is added (H.264, H.265, AV1: .mp4; VP8, VP9: .webm; Opus: .ogg; G.711: .wav).
+    A `ws://` or `wss://` URL gets the decoded sound of the track instead.
     Ends when the track is unpublished or its participant leaves, after `duration` seconds, or at `stop`.
     `wait`: seconds that the track may be missing (None: no limit); `reconnect_window`: seconds that a lost connection
     is tried again; `overwrite` replaces files that exist. Missing url, key and secret are taken from
@@ -156,6 +162,11 @@ def record_track(
     """
     selection = OneTrack(track_id=track_id, identity=identity, source=source)
     connection = _connection(room, url, api_key, api_secret, token)
+    if isinstance(output, str) and protocol_of(output) is StreamProtocol.WEBSOCKET:
+        from pyegress.plan.foreground import plan_track_sound
+
+        session = foreground_session(connection, output, duration, wait, reconnect_window, overwrite, None)
+        return Recording(plan_track_sound(session, selection, output))
     return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite))
 
 
@@ -298,17 +309,6 @@ def record_room(
     return Recording(plan_room(session, asked, layout=layout, audio_mixing=audio_mixing, **kinds))
 
 
-def _session_of(plan: CopyPlan | RecordingPlan, on_progress: Callable[[Progress], None]) -> EgressSession:
-    """What records a plan, loaded when it starts: it is much, and a mistake in the arguments is answered without."""
-    if isinstance(plan, CopyPlan):
-        from pyegress.worker.session import RecordingSession
-
-        return RecordingSession(plan, on_progress=on_progress)
-    from pyegress.worker.encoding_session import encoding_session
-
-    return encoding_session(plan, on_progress=on_progress)
-
-
 def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
     asked.require_none_for_copies()
     if max_file_size is not None:
@@ -337,6 +337,7 @@ def foreground_session(
     return Session(
         connection=connection,
         outputs=output_words(output),
+        environment=os.environ,
         at=wall(),
         egress_id=new_egress_id(),
         duration=duration,
@@ -348,12 +349,12 @@ def foreground_session(
     )
 
 
-def _path_of_copies(output: OutputPaths) -> str:
-    if isinstance(output, str | os.PathLike):
-        return os.fspath(output)
-    from pyegress.worker.output_arguments import copy_path
+def _place_of_copies(output: OutputPaths, *, many: bool) -> tuple[str, Storage | None]:
+    if isinstance(output, str | os.PathLike) and "://" not in (path := os.fspath(output)):
+        return path, None
+    from pyegress.worker.output_arguments import copy_place
 
-    return copy_path(output)
+    return copy_place(output, many=many)
 
 
 def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) -> Connection:
@@ -378,10 +379,12 @@ def _plan(
     overwrite: bool,
     grace: float = DEFAULT_GRACE,
 ) -> CopyPlan:
+    path, storage = _place_of_copies(output, many=isinstance(selection, EveryTrack))
     return CopyPlan(
         connection=connection,
         selection=selection,
-        output=_path_of_copies(output),
+        output=path,
+        storage=storage,
         duration=duration,
         wait=wait,
         grace=grace,

@@ -163,7 +163,8 @@ class SegmentSink:
 
     def _name_parts(self) -> None:
         """Name the parts of the segment that is being written, once all that comes before them is named."""
-        if self._growing is None or self._pending or self._errors:
+        # Players take a playlist without a segment for an error.
+        if self._growing is None or self._pending or self._errors or not self._count:
             return
         for _, playlist in self._playlists:
             playlist.grow(self._segment(self._growing))
@@ -241,6 +242,10 @@ class SegmentSink:
     async def _end_playlists(self, thread: SegmentThread) -> None:
         if self._publishing is not None:
             await self._publishing
+        if part := self._output.part:
+            # A player that has a part of the last segment looks for the next part, and not for the whole segment. They
+            # ask once in a target duration.
+            await asyncio.sleep(self._output.duration + part)
         await self._write(thread, ended=True)
         futures = [self._delivery.deliver(path, ObjectKind.PLAYLIST) for path in self._paths]
         for (name, _), future in zip(self._playlists, futures, strict=True):

@@ -155,6 +155,8 @@ class Uploads:
         self.finishing()
         while self._active:
             await asyncio.wait(self._active)
+        for lane in self._lanes.values():
+            lane.close()
         if not self._keep:
             await asyncio.to_thread(self._tidy)
 

@@ -20,7 +20,8 @@ from pyegress.clock import Wall
 LIVE_WINDOW = 5
 #: Parts are named for segments this near to the end (rfc8216bis section 4.4.4.9: three target durations).
 _TARGETS_WITH_PARTS = 3
-#: PART-HOLD-BACK in parts (section 4.4.3.8: at least 3 is recommended).
+#: PART-HOLD-BACK in parts (section 4.4.3.8: at least 3 is recommended), beside the target duration: a file server does
+#: not hold answers back until there is a new part, so players may ask only that often (section 6.3.4).
 _HOLD_BACK = 3
 #: EXT-X-VERSION by what is used (section 7): decimal durations; EXT-X-MAP beside ordinary segments.
 _VERSION_TS, _VERSION_MAP = 3, 6
@@ -58,9 +59,7 @@ class PlaylistSettings:
 
 def relative_uri(name: str, playlist: str) -> str:
     """The URI of the object `name` in the playlist of the name `playlist`."""
-    uri = quote(posixpath.relpath(name, posixpath.dirname(playlist) or "."))
-    # What looks like a scheme would be one.
-    return "./" + uri if ":" in uri.partition("/")[0] else uri
+    return quote(posixpath.relpath(name, posixpath.dirname(playlist) or "."))
 
 
 @dataclass(slots=True)
@@ -73,7 +72,7 @@ class _Head:
     def saw(self, duration: float) -> None:
         self.longest = max(self.longest, math.floor(duration + 0.5))
 
-    def lines(self, *, ended: bool, parts: bool, kind: str = "", first: int = 0, discontinuities: int = 0) -> list[str]:
+    def lines(self, *, ended: bool, kind: str = "", first: int = 0, discontinuities: int = 0) -> list[str]:
         settings = self.settings
         # It must not change while players watch, so what is planned counts; at the end what is true.
         target = max(1, self.longest) if ended and self.longest else max(settings.duration, self.longest)
@@ -84,8 +83,8 @@ class _Head:
         ]
         if kind:
             lines.append(f"#EXT-X-PLAYLIST-TYPE:{kind}")
-        if parts:
-            hold_back = settings.part * _HOLD_BACK
+        if settings.part and not ended:
+            hold_back = target + settings.part * _HOLD_BACK
             lines.append(f"#EXT-X-SERVER-CONTROL:HOLD-BACK={3 * target:.1f},PART-HOLD-BACK={hold_back:.3f}")
             lines.append(f"#EXT-X-PART-INF:PART-TARGET={settings.part:.3f}")
         lines.append(f"#EXT-X-MEDIA-SEQUENCE:{first}")
@@ -136,8 +135,14 @@ class _Recent:
             shown.appendleft(_entry(segment, parts=bool(self.settings.part) and not ended and left > 0))
             left -= segment.duration
         lines = [line for entry in shown for line in entry]
-        if self.settings.part and self.open is not None and self.open.parts and not ended:
-            lines += _before(self.open.discontinuity, self.open.at) + _parts(self.open.uri, self.open.parts)
+        if not self.settings.part or ended:
+            return lines
+        if self.open is not None:
+            return lines + _before(self.open.discontinuity, self.open.at) + _parts(self.open.uri, self.open.parts)
+        if self.segments:
+            # hls.js takes the last segment for the one that is being written where nothing follows it.
+            last = self.segments[-1]
+            lines += _before(False, Wall(last.at + last.duration))
         return lines
 
 
@@ -166,8 +171,7 @@ class EventPlaylist:
 
     def render(self, *, ended: bool) -> bytes:
         """The playlist. `ended`: nothing will be added."""
-        parts = bool(self._settings.part) and not ended
-        head = _text(self._head.lines(ended=ended, parts=parts, kind="EVENT")).encode()
+        head = _text(self._head.lines(ended=ended, kind="EVENT")).encode()
         tail = self._recent.lines(ended=ended) + (["#EXT-X-ENDLIST"] if ended else [])
         return b"".join((head, self._old, _text(tail).encode() if tail else b""))
 
@@ -199,6 +203,5 @@ class LivePlaylist:
 
     def render(self, *, ended: bool) -> bytes:
         """The playlist. `ended`: nothing will be added."""
-        parts = bool(self._settings.part) and not ended
-        head = self._head.lines(ended=ended, parts=parts, first=self._first, discontinuities=self._discontinuities)
+        head = self._head.lines(ended=ended, first=self._first, discontinuities=self._discontinuities)
         return _text(head + self._recent.lines(ended=ended) + ["#EXT-X-ENDLIST"] * ended).encode()

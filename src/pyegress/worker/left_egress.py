@@ -1,0 +1,249 @@
+"""Brings to its end what another process left of an egress: finishes every object from the disk, and delivers it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pyegress.clock import Wall, wall
+from pyegress.errors import Code, EgressError
+from pyegress.lifecycle.outcome import Failure, FileOutcome, ImagesOutcome, Outcome, SegmentsOutcome
+from pyegress.outputs.left_file import LeftFile, checksum_of, finish_left
+from pyegress.outputs.left_segments import ListedSegment, finish_playlist, finish_segment
+from pyegress.plan.recording_plan import ImageOutput, RecordingPlan, SegmentOutput
+from pyegress.plan.redact import lacks_secrets
+from pyegress.storage.journal_entries import Finished, Planned, Record, Refused, SpooledObject, SpoolState, Withdrawn
+from pyegress.storage.objects import ObjectKind
+from pyegress.worker.delivery import Delivered, Delivery
+from pyegress.worker.spooled import Spooled, end_reason, named_kind, storages_of
+
+logger = logging.getLogger(__name__)
+
+#: Playlists name what must be there before; the manifest tells where everything is.
+_ORDER = (ObjectKind.FILE, ObjectKind.SEGMENT, ObjectKind.IMAGE, ObjectKind.PLAYLIST, ObjectKind.MANIFEST)
+_JPEG_END = b"\xff\xd9"
+#: Objects that are delivered at the same time.
+_AT_ONCE = 8
+
+
+class LeftEgress:
+    """`finish` once. The folder is claimed by `spooled`."""
+
+    def __init__(self, spooled: Spooled, plan: RecordingPlan, delivery: Delivery) -> None:
+        self._spooled = spooled
+        self._plan = plan
+        self._delivery = delivery
+        self._storages = storages_of(plan)
+        self._errors: list[EgressError] = []
+
+    async def finish(self) -> Outcome:
+        """What became of the egress. Errors do not raise: they are in the outcome."""
+        record = await self._spooled.record()
+        if record.state is not SpoolState.UPLOADING:
+            self._spooled.move(SpoolState.FINISHING, record.end_reason)
+        for kind in _ORDER:
+            for item in record.objects.values():
+                # What was delivered is looked at again only to know how long it plays.
+                unknown = kind is ObjectKind.FILE and not item.duration
+                if named_kind(item, self._plan) is kind and (unknown or not item.delivered):
+                    await self._finish(item, kind, record)
+            record = await self._spooled.record()
+        self._spooled.move(SpoolState.UPLOADING)
+        for kind in _ORDER:
+            await self._deliver_all([item for item in record.waiting if item.kind is kind])
+        await self._delivery.aclose()
+        return self._outcome(await self._spooled.record())
+
+    # -- finishing --------------------------------------------------------------------------------------------------
+
+    async def _finish(self, item: SpooledObject, kind: ObjectKind, record: Record) -> None:
+        path = self._spooled.folder.path_of(item)
+        try:
+            made = await asyncio.to_thread(self._finisher(item, kind, record), path)
+        except EgressError as error:
+            logger.error("%s is not finished: %s", item.key.name, error)
+            self._errors.append(error)
+            self._spooled.append(Refused(wall(), item.key, error.message, error.retryable))
+            return
+        if made is None:
+            if not item.finished:
+                # Nothing was recorded into it, and nobody wants an empty file.
+                with suppress(OSError):
+                    await asyncio.to_thread(path.unlink)
+                self._spooled.append(Withdrawn(wall(), item.key))
+            return
+        if made.warning:
+            logger.warning("%s", made.warning)
+        self._spooled.append(Finished(wall(), item.key, kind, made.size, made.checksum, made.duration))
+
+    def _finisher(self, item: SpooledObject, kind: ObjectKind, record: Record) -> Callable[[Path], LeftFile | None]:
+        match kind:
+            case ObjectKind.FILE:
+                return finish_left
+            case ObjectKind.SEGMENT:
+                header = self._header(item, record)
+                if header is item:
+                    return _as_it_is
+                path = self._spooled.folder.path_of(header) if header is not None else None
+                return lambda segment: finish_segment(segment, path)
+            case ObjectKind.PLAYLIST:
+                return lambda playlist: self._end_playlist(playlist, item, record)
+            case ObjectKind.IMAGE:
+                return _whole_image
+            case _:
+                return _as_it_is
+
+    def _end_playlist(self, path: Path, item: SpooledObject, record: Record) -> LeftFile | None:
+        """In a thread."""
+        header = self._header(item, record)
+        source = self._spooled.folder.path_of(header) if header is not None else None
+        planned = next((output.duration for output in self._plan.outputs if isinstance(output, SegmentOutput)), 1)
+        listed = []
+        for one in self._of(record, ObjectKind.SEGMENT, item.key.storage):
+            if one is header or not one.finished:
+                continue
+            duration = one.duration
+            if not duration:
+                # It was whole before; its local copy may be gone.
+                made = finish_segment(self._spooled.folder.path_of(one), source)
+                duration = made.duration if made is not None else float(planned)
+            listed.append(ListedSegment(one.key.name, duration))
+        return finish_playlist(path, item.key.name, listed, header.key.name if header is not None else "")
+
+    def _of(self, record: Record, kind: ObjectKind, storage: int) -> list[SpooledObject]:
+        return [
+            item
+            for item in record.objects.values()
+            if item.key.storage == storage and named_kind(item, self._plan) is kind
+        ]
+
+    def _header(self, item: SpooledObject, record: Record) -> SpooledObject | None:
+        """The initialization segment beside an object of HLS: the one that is an MP4."""
+        segments = self._of(record, ObjectKind.SEGMENT, item.key.storage)
+        return next((one for one in segments if one.key.name.endswith(".mp4")), None)
+
+    # -- delivering -------------------------------------------------------------------------------------------------
+
+    async def _deliver_all(self, items: list[SpooledObject]) -> None:
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def deliver(item: SpooledObject) -> None:
+            async with slots:
+                await self._deliver(item)
+
+        await asyncio.gather(*(deliver(item) for item in items))
+
+    async def _deliver(self, item: SpooledObject) -> Delivered | None:
+        assert item.kind is not None
+        path = self._spooled.folder.path_of(item)
+        try:
+            if item.key.storage >= len(self._storages):
+                raise EgressError(f"The storage of {item.key.name} is not configured any more", field="storage")
+            if lacks_secrets(self._storages[item.key.storage]):
+                raise EgressError(
+                    f"{item.key.name} is not delivered: the credentials of the request were not kept",
+                    field="spool.encryption_key",
+                    code=Code.FAILED_PRECONDITION,
+                    remedy="Send the request again (`pyegress spool retry EGRESS_ID --request FILE`), or take the file "
+                    "with `pyegress spool export`. With spool.encryption_key they are kept, encrypted",
+                )
+            placed = self._delivery.place(item.key.name, self._storages[item.key.storage]).absolute()
+            if placed != path.absolute() and placed.is_relative_to(self._spooled.folder.path.absolute()):
+                # The same storages in another order.
+                await asyncio.to_thread(_moved, path, placed)
+                path = placed
+                facts = Finished(wall(), item.key, item.kind, item.size or 0, item.checksum, item.duration)
+                self._spooled.append(Planned(wall(), item.key, self._spooled.folder.spelled(path)), facts)
+            if placed != path.absolute():
+                raise EgressError(
+                    f"The storage of {item.key.name} was another one when it was recorded",
+                    field="storage",
+                    remedy="Configure that storage again, or take the file with `pyegress spool export`",
+                )
+            return await self._delivery.deliver(path, item.kind)
+        except (EgressError, OSError) as error:
+            failure = error if isinstance(error, EgressError) else EgressError(f"{path} cannot be read: {error}")
+            logger.error("%s is not delivered: %s", item.key.name, failure)
+            self._errors.append(failure)
+            self._spooled.append(Refused(wall(), item.key, failure.message, failure.retryable))
+            return None
+
+    # -- what is told -----------------------------------------------------------------------------------------------
+
+    def _outcome(self, record: Record) -> Outcome:
+        items = [item for item in record.objects.values() if item.finished]
+        zero = record.zero or record.entered.get(SpoolState.RECORDING) or wall()
+        error = self._errors[0] if self._errors else None
+        return Outcome(
+            reason=end_reason(record.end_reason),
+            files=tuple(self._file(item, zero) for item in items if item.kind is ObjectKind.FILE),
+            error=Failure.of(error) if error is not None else None,
+            segments=tuple(self._all_segments(items, zero)),
+            images=tuple(self._all_images(items, zero)),
+        )
+
+    def _all_segments(self, items: list[SpooledObject], zero: Wall) -> Iterator[SegmentsOutcome]:
+        for output in self._plan.outputs:
+            if isinstance(output, SegmentOutput) and (made := self._segments(output, items, zero)) is not None:
+                yield made
+
+    def _all_images(self, items: list[SpooledObject], zero: Wall) -> Iterator[ImagesOutcome]:
+        for output in self._plan.outputs:
+            if isinstance(output, ImageOutput) and (made := self._images(output, items, zero)) is not None:
+                yield made
+
+    def _file(self, item: SpooledObject, zero: Wall) -> FileOutcome:
+        location = item.location or str(self._spooled.folder.path_of(item))
+        return FileOutcome(item.key.name, location, item.size or 0, zero, item.duration)
+
+    def _segments(self, output: SegmentOutput, items: list[SpooledObject], zero: Wall) -> SegmentsOutcome | None:
+        storage = self._storages.index(output.storage)
+        mine = [item for item in items if item.key.storage == storage]
+        segments = [item for item in mine if item.kind is ObjectKind.SEGMENT and not item.key.name.endswith(".mp4")]
+        lists = {item.key.name: item for item in mine if item.kind is ObjectKind.PLAYLIST}
+        if not segments:
+            return None
+        playlist = next((item for name, item in lists.items() if _same(name, output.names.playlist)), None)
+        live = next((item for name, item in lists.items() if _same(name, output.names.live_playlist)), None)
+        return SegmentsOutcome(
+            playlist_name=playlist.key.name if playlist else output.names.playlist,
+            live_playlist_name=live.key.name if live else output.names.live_playlist,
+            playlist_location=playlist.location if playlist else "",
+            live_playlist_location=live.location if live else "",
+            segment_count=len(segments),
+            size=sum(item.size or 0 for item in segments),
+            started_at=zero,
+            duration=playlist.duration if playlist else sum(item.duration for item in segments),
+        )
+
+    def _images(self, output: ImageOutput, items: list[SpooledObject], zero: Wall) -> ImagesOutcome | None:
+        storage = self._storages.index(output.storage)
+        mine = [item for item in items if item.key.storage == storage and item.kind is ObjectKind.IMAGE]
+        return ImagesOutcome(output.prefix, len(mine), zero, wall()) if mine else None
+
+
+def _same(name: str, planned: str) -> bool:
+    """Whether a name is the planned one, whose tokens of the room may not be filled in."""
+    return name == planned or ("{" in planned and os.path.splitext(name)[1] == os.path.splitext(planned)[1])
+
+
+def _moved(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
+
+
+def _as_it_is(path: Path) -> LeftFile | None:
+    """Written as a whole, or not at all."""
+    with suppress(OSError):
+        return LeftFile(path, path.stat().st_size, 0.0, checksum_of(path))
+    return None
+
+
+def _whole_image(path: Path) -> LeftFile | None:
+    with suppress(OSError):
+        return _as_it_is(path) if path.read_bytes().endswith(_JPEG_END) else None
+    return None
