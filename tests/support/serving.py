@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from pyegress.lifecycle.zygote_messages import WORKER_NAME
 from tests.support.livekit_server import LiveKitServer, free_port
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -87,9 +88,18 @@ class ServiceProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes of its egresses and spares."""
+    def processes(self) -> list[psutil.Process]:
+        """Everything below it: the zygote, and the workers of egresses."""
         return psutil.Process(self.pid).children(recursive=True)
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes of its egresses, and spares."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if process.name() == WORKER_NAME and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
     async def start(self) -> None:
         """Wait until its doors are open."""
@@ -118,7 +128,7 @@ class ServiceProcess:
 
     async def kill(self, *, workers: bool) -> None:
         """SIGKILL; with its `workers` it is as if the machine were gone."""
-        victims = self.workers() if workers else []
+        victims = self.processes() if workers else []
         self.signal(signal.SIGKILL)
         for victim in victims:
             with suppress(psutil.NoSuchProcess):
@@ -147,9 +157,9 @@ async def serving(
     assert "Traceback" not in service.log, service.log
 
 
-async def until_nothing_runs(service: ServiceProcess, spares: int = 1, within: float = 20.0) -> None:
+async def until_nothing_runs(service: ServiceProcess, within: float = 20.0) -> None:
     """Wait until no egress has a process any more."""
-    await eventually(lambda: len(service.workers()) <= spares, f"only {spares} spare workers are left", within)
+    await eventually(lambda: not service.workers(), f"no worker is left of {service.workers()}", within)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
