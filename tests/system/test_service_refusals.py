@@ -31,7 +31,7 @@ from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Received, receiving
 from tests.system.scenes import clip, prepare, publishing
 
-pytestmark = [pytest.mark.system, pytest.mark.alone]
+pytestmark = pytest.mark.system
 
 ROOM = "refusals"
 AT_ONCE = 50
