@@ -165,7 +165,7 @@ class EgressRun:
 
     def force_after(self, grace: float) -> None:
         """Kill its worker after `grace` seconds if it still runs."""
-        self._timers.append(asyncio.get_running_loop().call_later(grace, self._force))
+        self._timers.append(asyncio.get_running_loop().call_later(grace, self._force, grace))
 
     async def ending(self, within: float) -> None:
         """Wait until it is known how it ends, or for `within` seconds."""
@@ -323,10 +323,17 @@ class EgressRun:
         if self.status is EgressStatus.STARTING:
             self.stop(EndReason.LIMIT_REACHED)
 
-    def _force(self) -> None:
-        if self._worker is not None:
-            logger.error("the worker did not end in time and is killed", extra=self._about)
-            self._worker.kill()
+    def _force(self, grace: float) -> None:
+        if self._worker is None:
+            return
+        logger.error("the worker did not end within %g s and is killed", grace, extra=self._about)
+        if self.killed is None:
+            self.killed = Failure(
+                Code.PERMISSION_DENIED,
+                f"It was told to end, did not within {grace:g} s and was killed; what was recorded is kept on the disk",
+                "Give it more time (kill_grace): a storage that does not answer holds up the end",
+            )
+        self._worker.kill()
 
     def _final(self, outcome: Outcome) -> Outcome:
         """A kill is a failure whatever was still finished."""
