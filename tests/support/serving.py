@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from pyegress.lifecycle.zygote_messages import ZYGOTE_NAME
 from tests.support.livekit_server import LiveKitServer, free_port
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -87,8 +88,9 @@ class ServiceProcess:
         return self._process is not None and self._process.poll() is None
 
     def workers(self) -> list[psutil.Process]:
-        """The processes of its egresses and spares."""
-        return psutil.Process(self.pid).children(recursive=True)
+        """The processes of its egresses and spares; not that which forks them."""
+        below = psutil.Process(self.pid).children(recursive=True)
+        return [child for child in below if child.name() != ZYGOTE_NAME]
 
     async def start(self) -> None:
         """Wait until its doors are open."""
@@ -146,7 +148,7 @@ async def serving(
     assert "Traceback" not in service.log, service.log
 
 
-async def until_nothing_runs(service: ServiceProcess, spares: int = 1, within: float = 20.0) -> None:
+async def until_nothing_runs(service: ServiceProcess, spares: int = 0, within: float = 20.0) -> None:
     """Wait until no egress has a process any more."""
     await eventually(lambda: len(service.workers()) <= spares, f"only {spares} spare workers are left", within)
 

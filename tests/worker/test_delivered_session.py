@@ -14,6 +14,7 @@ from pyegress.clock import Wall
 from pyegress.errors import OutputFailed
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
 from pyegress.lifecycle.timeline import Span, TrackSpan
+from pyegress.media.steps import Step
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.storage import LocalStorage, StorageDefaults
 from pyegress.worker.delivered_session import DeliveredSession
@@ -37,6 +38,9 @@ class ScriptedSession:
         self._delivery = delivery
         self._names = names
         self._result = result
+
+    def steps(self) -> list[Step]:
+        return []
 
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None: ...
 

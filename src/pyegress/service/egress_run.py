@@ -253,6 +253,8 @@ class EgressRun:
             return Outcome(EndReason.FAILURE, self._on_disk(), crash)
         for warning in left.warnings:
             logger.warning("%s", warning, extra=self._about)
+        if not left.made:
+            left = replace(left, files=self._on_disk())
         return replace(left, reason=EndReason.FAILURE, error=crash, pending="")
 
     async def _take(self, pool: WorkerPool) -> Worker | None:

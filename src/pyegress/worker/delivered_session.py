@@ -32,7 +32,6 @@ from pyegress.plan.storage import Storage
 from pyegress.worker.catalogue import Catalogue
 from pyegress.worker.delivery import Delivery, ObjectKind
 from pyegress.worker.egress_session import EgressSession
-from pyegress.worker.pipeline import HasSteps
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.uploads import Uploads
 
@@ -76,12 +75,11 @@ class DeliveredSession:
         """Wait for no upload any more: what is not there is kept on this machine, and told as an error."""
         self._uploads.give_up()
 
-    def steps(self) -> list[Step]:
-        """Those of the session inside."""
-        return self.inner.steps() if isinstance(self.inner, HasSteps) else []
-
     def progress(self) -> Progress:
         return self._with_uploads(self.inner.progress())
+
+    def steps(self) -> list[Step]:
+        return self.inner.steps()
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         self.inner.update_streams(request)
