@@ -120,11 +120,13 @@ async def test_where_a_bucket_is() -> None:
 async def test_through_a_proxy(s3_server: S3Server, tmp_path: Path) -> None:
     """A proxy that asks for a password and forwards: the object arrives, and nothing went past it."""
     asked: list[str] = []
+    over = asyncio.Event()
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         method, _, rest = head.partition(" ")
         asked.append(head)
+        over.clear()
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", s3_server.port)
         # The request of a proxy names the whole URL; the server wants the path.
         path = rest.partition(f":{s3_server.port}")[2]
@@ -136,10 +138,13 @@ async def test_through_a_proxy(s3_server: S3Server, tmp_path: Path) -> None:
             writer.close()
 
         answering = asyncio.create_task(back())
-        while not answering.done() and (data := await reader.read(65536)):
-            far_writer.write(data)
-        await answering
-        far_writer.close()
+        try:
+            while not answering.done() and (data := await reader.read(65536)):
+                far_writer.write(data)
+            await answering
+        finally:
+            far_writer.close()
+            over.set()
 
     server = await asyncio.start_server(forward, "127.0.0.1", 0)
     async with server:
@@ -148,7 +153,8 @@ async def test_through_a_proxy(s3_server: S3Server, tmp_path: Path) -> None:
         path = _file(tmp_path, 100_000)
         bucket = Bucket(replace(s3_server.storage_at(s3_server.url), proxy=proxy))
         await bucket.put(path, "proxied.mp4", "video/mp4", sent=_ignore)
-        del bucket
+        async with asyncio.timeout(10):
+            await over.wait()
     assert s3_server.stored("proxied.mp4") == path.read_bytes()
     assert [head.split(" ")[0] for head in asked] == ["PUT", "HEAD"]
     assert all("proxy-authorization: Basic dXNlcjpwYXNzIHdvcmQ=" in head for head in asked)
