@@ -63,4 +63,5 @@ async def test_a_disk_that_runs_full(livekit_server: LiveKitServer, small_disk: 
         assert here.supervisor.bid(EgressStart("EG_more", everybody(room, "more"))) is None
         await here.supervisor.stop("EG_lives")
         assert status_of(await here.ended("EG_lives")) is EgressStatus.COMPLETE
-    assert sorted(os.listdir(small_disk)) == ["full.mp4"]
+    # A manifest may still have fitted; nothing half does.
+    assert {"full.mp4"} <= set(os.listdir(small_disk)) <= {"full.mp4", "EG_full.json"}
