@@ -237,6 +237,8 @@ async def test_a_lost_egress_is_reported_after_a_restart(tmp_path: Path, receive
     surviving = SimulatedService()
     surviving.infos[kept.egress_id] = kept
     async with opened(tmp_path, surviving, webhooks=settings) as at:
+        # Whoever else reports these must not have their webhooks told twice.
+        assert (at.door.announces(kept.egress_id), at.door.announces(done.egress_id)) == (True, False)
         await receiver.wait(lambda r: "egress_ended" in r.names(lost.egress_id), "the end of the lost one")
         (info,) = (await at.lk.egress.list_egress(pb.ListEgressRequest(egress_id=lost.egress_id))).items
         assert (info.status, info.error_code) == (S.EGRESS_FAILED, 500)

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from pyegress.lifecycle.zygote_messages import WORKER_NAME
 from tests.support.livekit_server import LiveKitServer, free_port
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -41,7 +42,7 @@ class ServiceProcess:
         self.folder = folder
         self.files = folder / "files"
         self.http_port = free_port(socket.SOCK_STREAM)
-        self.health_port, self.metrics_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
+        self.health_port, self.metrics_port, self.debug_port = (free_port(socket.SOCK_STREAM) for _ in range(3))
         self.log_path = folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +52,7 @@ class ServiceProcess:
             "api_secret": server.api_secret,
             "health_port": self.health_port,
             "prometheus_port": self.metrics_port,
+            "debug_port": self.debug_port,
             "local_directory": str(self.files),
             "state_directory": str(folder / "state"),
             "cpu_cost": CHEAP,
@@ -86,9 +88,18 @@ class ServiceProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes of its egresses and spares."""
+    def processes(self) -> list[psutil.Process]:
+        """Everything below it: the zygote, and the workers of egresses."""
         return psutil.Process(self.pid).children(recursive=True)
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes of its egresses, and spares."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                if process.name() == WORKER_NAME and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
 
     async def start(self) -> None:
         """Wait until its doors are open."""
@@ -117,7 +128,7 @@ class ServiceProcess:
 
     async def kill(self, *, workers: bool) -> None:
         """SIGKILL; with its `workers` it is as if the machine were gone."""
-        victims = self.workers() if workers else []
+        victims = self.processes() if workers else []
         self.signal(signal.SIGKILL)
         for victim in victims:
             with suppress(psutil.NoSuchProcess):
@@ -146,9 +157,9 @@ async def serving(
     assert "Traceback" not in service.log, service.log
 
 
-async def until_nothing_runs(service: ServiceProcess, spares: int = 1, within: float = 20.0) -> None:
+async def until_nothing_runs(service: ServiceProcess, within: float = 20.0) -> None:
     """Wait until no egress has a process any more."""
-    await eventually(lambda: len(service.workers()) <= spares, f"only {spares} spare workers are left", within)
+    await eventually(lambda: not service.workers(), f"no worker is left of {service.workers()}", within)
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,13 +23,13 @@ from tests.support.webhook_inbox import WebhookInbox
 from tests.system.compositions import mostly
 from tests.system.scenes import clip, prepare, publishing
 
-pytestmark = [pytest.mark.system, pytest.mark.alone]
+pytestmark = pytest.mark.system
 
 SMALL = pb.EncodingOptions(width=320, height=180, framerate=30)
 ROOM = "shared"
 STARTS = 40
 #: A room composite makes a node visibly busier than a track does.
-COSTS = {"room_composite_cpu_cost": 1.0}
+COSTS = {"room_composite_cpu_cost": 1.4}
 ORPHANED = "4s"
 
 

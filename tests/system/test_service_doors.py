@@ -29,7 +29,7 @@ from tests.support.webhook_receiver import Received, receiving
 from tests.system.compositions import WHOLE, mostly, stretch
 from tests.system.scenes import clip, counted, prepare, publishing
 
-pytestmark = [pytest.mark.system, pytest.mark.alone]
+pytestmark = pytest.mark.system
 
 SMALL = pb.EncodingOptions(width=320, height=180, framerate=30)
 STORY = [
@@ -161,6 +161,7 @@ def check_content(kind: Kind, info: pb.EgressInfo) -> None:
         assert all(abs(after - before - 1.0) < 0.1 for before, after in itertools.pairwise(onsets)), onsets
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("language", ["python", pytest.param("node", marks=NODE)])
 async def test_every_kind_of_request(stack: Stack, tmp_path: Path, language: str) -> None:
     """Webhooks arrive at official receivers of both languages, in order; files hold what was published."""

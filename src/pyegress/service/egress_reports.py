@@ -23,6 +23,8 @@ from pyegress.service.webhooks import WebhookSender
 SWEEP_INTERVAL = 1800.0
 #: Seconds before the store is tried again.
 _RETRY = 1.0
+#: Seconds for storing what became of the egresses of an earlier service.
+_OPEN_TIMEOUT = 10.0
 _LOST = "the service ended while this egress was running, and nobody knows what became of it"
 
 _log = logging.getLogger(__name__)
@@ -69,6 +71,8 @@ class EgressReports:
         ]
         for info in await self._store.active():
             self.report(self._service.info(info.egress_id) or _lost(info))
+        # By then it is known again which of them are announced.
+        await self.settled(_OPEN_TIMEOUT)
 
     def announce(self, egress_id: str) -> None:
         """Webhooks are sent for this egress, which is about to be started."""
@@ -142,6 +146,8 @@ class EgressReports:
                 await asyncio.sleep(self._retry)
         if is_final(info):
             self._announced.pop(info.egress_id, None)
+        elif stored.announced:
+            self._announced[info.egress_id] = True
         for event in events_of(stored, info):
             self._sender.send(event, info)
         await self._sender.kept()

@@ -165,7 +165,7 @@ class EgressRun:
 
     def force_after(self, grace: float) -> None:
         """Kill its worker after `grace` seconds if it still runs."""
-        self._timers.append(asyncio.get_running_loop().call_later(grace, self._force))
+        self._timers.append(asyncio.get_running_loop().call_later(grace, self._force, grace))
 
     async def ending(self, within: float) -> None:
         """Wait until it is known how it ends, or for `within` seconds."""
@@ -253,6 +253,8 @@ class EgressRun:
             return Outcome(EndReason.FAILURE, self._on_disk(), crash)
         for warning in left.warnings:
             logger.warning("%s", warning, extra=self._about)
+        if not left.made:
+            left = replace(left, files=self._on_disk())
         return replace(left, reason=EndReason.FAILURE, error=crash, pending="")
 
     async def _take(self, pool: WorkerPool) -> Worker | None:
@@ -305,11 +307,8 @@ class EgressRun:
     @property
     def _plain_details(self) -> str:
         """The details without what they say of uploads."""
-        return (
-            self.info.details.removesuffix(self._uploads_told).removesuffix("; ")
-            if self._uploads_told
-            else (self.info.details)
-        )
+        details, told = self.info.details, self._uploads_told
+        return details.removesuffix(told).removesuffix("; ") if told else details
 
     def _begin_to_end(self, reason: EndReason | None, at: Wall) -> None:
         match reason:
@@ -324,10 +323,17 @@ class EgressRun:
         if self.status is EgressStatus.STARTING:
             self.stop(EndReason.LIMIT_REACHED)
 
-    def _force(self) -> None:
-        if self._worker is not None:
-            logger.error("the worker did not end in time and is killed", extra=self._about)
-            self._worker.kill()
+    def _force(self, grace: float) -> None:
+        if self._worker is None:
+            return
+        logger.error("the worker did not end within %g s and is killed", grace, extra=self._about)
+        if self.killed is None:
+            self.killed = Failure(
+                Code.PERMISSION_DENIED,
+                f"It was told to end, did not within {grace:g} s and was killed; what was recorded is kept on the disk",
+                "Give it more time (kill_grace): a storage that does not answer holds up the end",
+            )
+        self._worker.kill()
 
     def _final(self, outcome: Outcome) -> Outcome:
         """A kill is a failure whatever was still finished."""
