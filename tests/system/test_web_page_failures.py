@@ -197,3 +197,14 @@ async def test_no_way_leads_to_what_is_forbidden() -> None:
         transport.close()
         control.close()
         await control.wait_closed()
+
+
+async def test_webgl_is_there_when_it_is_asked_for() -> None:
+    async with PageServer() as server:
+        server.pages["/gl"] = """<script>fetch("/report", { method: "POST",
+        body: JSON.stringify(!!document.createElement("canvas").getContext("webgl")) })</script>"""
+        for wanted in (True, False):
+            async with a_page(webgl=wanted) as (page, _):
+                await page.load(server.url("/gl"))
+                await eventually(lambda: server.reports, "the report of the page")
+            assert server.reports.pop() is wanted
