@@ -15,18 +15,18 @@ from pyegress.browser.sound_server import open_sound
 from pyegress.browser.x_connection import XConnection
 from pyegress.browser.x_display import open_display
 from pyegress.clock import monotonic
-from tests.system.web_pages import Traces, needs_browser
+from tests.system.web_pages import needs_browser, nothing_is_left, traces
 
 pytestmark = [pytest.mark.system, needs_browser]
 
 
 @pytest.fixture
 async def processes() -> AsyncIterator[KeptProcesses]:
-    before = Traces.take()
+    before = traces()
     kept = await KeptProcesses.open()
     yield kept
     await kept.aclose()
-    assert Traces.take() == before
+    await nothing_is_left(before)
 
 
 async def test_a_display_is_seen_by_its_owner_alone(processes: KeptProcesses) -> None:
