@@ -22,6 +22,8 @@ from av.filter import Graph
 from bench.camera import FPS, Plane, grid, person
 from bench.machine import Quiet, verdict
 
+from pyegress.media.svt import ordinary_priority
+
 _SIZE = (1280, 720)
 _BITRATE = 3_000_000
 _X264_VBV = {"maxrate": str(_BITRATE), "bufsize": str(2 * _BITRATE), "profile": "main"}
@@ -128,6 +130,8 @@ def measure(candidate: Candidate, pictures: Sequence[Plane]) -> Figures:
     encoder.bit_rate = _BITRATE
     encoder.thread_count = candidate.threads
     encoder.options = candidate.options
+    with ordinary_priority():
+        encoder.open()
     memory = _resident()
     before = resource.getrusage(resource.RUSAGE_SELF)
     packets: list[av.Packet[av.VideoStream]] = []
@@ -192,7 +196,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("names", nargs="*", help="candidates by the start of their names; all when none")
     asked = parser.parse_args()
-    os.environ.setdefault("SVT_LOG", "1")
     pictures = grid(asked.seconds) if asked.material == "grid" else person(_SIZE, asked.seconds)
     fork = multiprocessing.get_context("fork")
     quiet = Quiet()

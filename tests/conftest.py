@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
@@ -162,6 +163,13 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     left = wait_for_no_leaks(before)
     assert not left, "left behind: " + "; ".join(left)
+
+
+@pytest.fixture(autouse=True)
+def of_ordinary_priority() -> Iterator[None]:
+    """Real-time threads would stop everything else, other tests too."""
+    yield
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER, "the test has become a real-time program (see media/svt.py)"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 
 from pyegress.cli.live import LiveLine, describe, duration, size
+from pyegress.lifecycle.outcome import StreamOutcome, StreamStatus
 from pyegress.lifecycle.recording import RecordingState
 from pyegress.lifecycle.uploading import UploadProgress
 from pyegress.worker.progress import Progress, TrackProgress
 
 pytestmark = pytest.mark.unit
+
+
+GOING = StreamOutcome("rtmp://h/a/{k...y}", StreamStatus.ACTIVE)
+FAILED = replace(GOING, status=StreamStatus.FAILED, error="refused")
 
 
 def track(identity: str = "alice", **changes: Any) -> TrackProgress:
@@ -36,6 +41,8 @@ def progress(state: RecordingState = RecordingState.ACTIVE, **changes: Any) -> P
         (progress(tracks=()), "no track now  0 kbit/s  loss 0.0%"),
         (progress(tracks=tuple(track(f"p{n}") for n in range(5))), "  5 tracks  3200 kbit/s"),
         (progress(tracks=(*(track(f"p{n}") for n in range(5)), track(silent=9.0))), "  6 tracks (1 silent)  "),
+        (progress(streams=(GOING,)), "  1.2 MB  1 stream"),
+        (progress(streams=(GOING, replace(GOING, retries=2), FAILED)), "  2 streams (1 FAILED, 2 retries)"),
         (progress(reconnecting=True), "● 0:01:05  RECONNECTING  alice/camera"),
         (progress(RecordingState.STARTING), "joining the room"),
         (progress(RecordingState.STARTING, waiting_for="room 'x' (the server has no rooms)"), "waiting for room 'x'"),

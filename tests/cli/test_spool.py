@@ -62,7 +62,12 @@ def test_an_empty_spool(tmp_path: Path) -> None:
 def test_retry_finishes_and_delivers(left: SpoolFolder, tmp_path: Path) -> None:
     document = json.loads(run("retry", "EG_1", "--json", folder=left))
     path = tmp_path / "files" / "talk.webm"
-    assert document == {"egress_id": "EG_1", "done": True, "reason": "", "locations": [str(path)]}
+    assert document == {
+        "egress_id": "EG_1",
+        "done": True,
+        "reason": "",
+        "locations": [str(path), str(path.with_name("EG_1.json"))],
+    }
     assert left.record().state is SpoolState.DONE
     assert read_back(path).duration is not None
     assert "everything is delivered" in run("retry", "EG_1", folder=left)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import cache
@@ -16,6 +15,7 @@ from pyegress.demo.clips import ClipSpec, encode_clip
 from pyegress.demo.content import DemoPicture
 from pyegress.demo.stamp import Stamp, read_stamp
 from pyegress.media.planes import planes_of
+from pyegress.media.svt import ordinary_priority
 from pyegress.rtp.frame import EncodedFrame
 
 VIDEO = (Codec.VP8, Codec.VP9, Codec.H264, Codec.H265, Codec.AV1)
@@ -46,13 +46,14 @@ def encode_as(
     options: dict[str, str] | None = None,
 ) -> list[EncodedFrame]:
     """Frames of any format, with the tags they have, through one of FFmpeg's encoders."""
-    os.environ.setdefault("SVT_LOG", "1")
     pictures = list(frames)
     context: Any = av.CodecContext.create(encoder, "w")
     context.width, context.height, context.pix_fmt = pictures[0].width, pictures[0].height, pixel_format
     context.time_base, context.framerate = Fraction(1, FPS), Fraction(FPS)
     context.thread_count, context.options = 1, options or {}
     context.colorspace, context.color_range = int(pictures[0].colorspace), int(pictures[0].color_range)
+    with ordinary_priority():
+        context.open()
     packets = []
     for number, picture in enumerate(pictures):
         picture.pts, picture.time_base = number, Fraction(1, FPS)

@@ -370,3 +370,33 @@ def test_streams_come_through_with_every_frame_in_its_tile(codec: Codec) -> None
             rect = one.rect
             stamp = read_stamp(luma, (rect.x, rect.y, rect.width, rect.height))
             assert stamp == Stamp(tick, people[index])
+
+
+def test_a_lone_picture_that_fills_the_canvas_is_given_as_it_was_scaled_and_stays() -> None:
+    canvas, arrangement = Canvas(HD), arrange("single-speaker", *cameras(1))
+    first = canvas.compose(arrangement, {"C0": marked(640, 360, (120, 90, 160))}, {"C0"}, 0.0)
+    assert (first.width, first.height, first.format.name) == (1280, 720, "yuv420p")
+    assert (first.colorspace, first.color_range, first.color_primaries, first.color_trc) == (1, 1, 1, 1)
+    before = snapshot(first)
+    second = canvas.compose(arrangement, {"C0": still(640, 360, (200, 90, 160))}, {"C0"}, 0.1)
+    assert pixel(second, 640, 360)[0] != pixel(first, 640, 360)[0]
+    assert same(first, before)
+    # What is drawn beside it is drawn on a copy, and it is whole again when it is alone.
+    muted = arrange("single-speaker", person(0, camera("C0", muted=True)))
+    assert pixel(canvas.compose(muted, {}, set(), 0.2), 640, 360) == (16, 128, 128)
+    back = canvas.compose(arrangement, {"C0": still(640, 360, (200, 90, 160))}, {"C0"}, 0.3)
+    assert same(back, snapshot(second))
+
+
+def test_tiles_that_stand_still_are_taken_over_from_picture_to_picture() -> None:
+    canvas, arrangement = Canvas(HD), arrange("grid", *cameras(3))
+    moving = [still(640, 360, (60 + 20 * number, 90, 160)) for number in range(4)]
+    pictures = {"C0": moving[0], "C1": marked(640, 360, (120, 100, 140)), "C2": still(640, 360, (180, 128, 128))}
+    frames = []
+    for picture in moving:
+        frames.append(canvas.compose(arrangement, pictures | {"C0": picture}, {"C0"}, 0.0))
+    assert canvas.drawn == 3 + 3
+    for number, frame in enumerate(frames):
+        assert pixel(frame, 320, 180) == (60 + 20 * number, 90, 160)
+        assert (pixel(frame, 960, 180), pixel(frame, 320, 540)) == ((120, 100, 140), (180, 128, 128))
+        assert pixel(frame, 960, 540) == (16, 128, 128)

@@ -346,7 +346,7 @@ def test_key_frames_lie_at_the_interval_also_where_nobody_is() -> None:
     video = replace(VIDEO, key_frame_interval=0.75, scene_cuts=False)
     output = composed(one("ada-v", "ada-w"), messages, begun, 14.0, video=video, audio=None)
     keys = [packet.timestamp for packet in output.packets[Kind.VIDEO] if packet.keyframe]
-    assert keys == [round(round(n * 22.5) * 3000) for n in range(19)]
+    assert keys == [int(n * 22.5 + 0.5) * 3000 for n in range(19)]
 
 
 def test_pictures_and_sound_are_given_as_they_are_rendered() -> None:

@@ -9,14 +9,15 @@ from pyegress.layouts.arrangement import Border
 from pyegress.layouts.colour import BLACK, WHITE, Colour
 from pyegress.layouts.geometry import Rect
 from pyegress.media.overlay import Layer, overlay
-from pyegress.media.planes import Planes, new_planes, ycbcr_of
+from pyegress.media.planes import Planes, ycbcr_of
 from pyegress.media.shapes import border_overlays, corner_overlays, glyph_coverage, rounded
 
 pytestmark = pytest.mark.media
 
 
 def black(width: int, height: int) -> Planes:
-    planes = new_planes(width, height)
+    half = (height // 2, width // 2)
+    planes = Planes(np.empty((height, width), np.uint8), np.empty(half, np.uint8), np.empty(half, np.uint8))
     planes.fill(BLACK)
     return planes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,6 +13,7 @@ import numpy as np
 
 from pyegress.clock import Monotonic
 from pyegress.codecs import Codec, Kind
+from pyegress.media.svt import ordinary_priority
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.opus import opus_ticks
 from pyegress.plan.containers import Container
@@ -22,8 +22,6 @@ from pyegress.rtp.codec_config import START_CODE, split_annexb
 from pyegress.rtp.frame import EncodedFrame
 
 # SVT-AV1 writes its settings to stderr otherwise.
-os.environ.setdefault("SVT_LOG", "1")
-
 FPS = 25
 STEP = 90_000 // FPS
 
@@ -62,6 +60,8 @@ def video(codec: Codec, count: int, size: tuple[int, int] = (160, 96), gop: int 
         encoder.bit_rate = 200_000
     encoder.thread_count = 1
     encoder.options = {"g": str(gop), "keyint_min": str(gop), **options}
+    with ordinary_priority():
+        encoder.open()
     packets: list[av.Packet[av.VideoStream]] = []
     for number in range(count):
         frame = picture(number, size)

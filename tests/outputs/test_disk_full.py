@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pyegress.codecs import Codec
 from pyegress.errors import Code, Fault, OutputFailed
 from pyegress.outputs.file_writer import FileWriter
+from pyegress.outputs.left_file import finish_left
 from pyegress.plan.containers import Container
 from tests.outputs.media import COMBINATIONS, Combination, placed, published, read_back, recovered, spec_of
 
@@ -127,3 +129,28 @@ def test_a_file_size_limit_is_named(tmp_path: Path) -> None:
     assert "File too large" in error.message
     assert "ulimit" in error.remedy
     assert result.size <= 100_000
+
+
+def test_what_a_killed_process_left_on_a_full_disk_plays_and_is_finished_later(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    """Without space for the ordinary file the recording stays as it is, and says so; with space it becomes one."""
+    combination = next(c for c in RECORDED if str(c) == "H264+OPUS.mp4")
+    path = small_disk / "a.mp4"
+    writer = FileWriter(path, Container.MP4, [spec_of(frames) for frames in combination.frames(3.0)])
+    _, counts = fill(writer, combination)
+    writer.abort()
+    left = finish_left(path)
+    assert left is not None
+    assert "No space left on device" in left.warning
+    assert "The file plays" in left.warning
+    assert os.listdir(small_disk) == ["a.mp4"]
+    assert_holds(path, combination, counts, slack=0.6)
+    assert finish_left(path) == left
+    roomy = tmp_path / "a.mp4"
+    shutil.copyfile(path, roomy)
+    finished = finish_left(roomy)
+    assert finished is not None
+    assert finished.warning == ""
+    assert finished.duration == left.duration
+    assert_holds(roomy, combination, counts, slack=0.6)

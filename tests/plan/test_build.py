@@ -8,6 +8,7 @@ from livekit.protocol import egress as pb
 from livekit.protocol import models
 
 from pyegress.codecs import Kind
+from pyegress.errors import Code, InvalidRequest
 from pyegress.plan.containers import Container
 from pyegress.plan.encodings import (
     AudioCodec,
@@ -527,9 +528,17 @@ def test_participants_and_track_composites_are_copied_too() -> None:
         assert (plan.passthrough, plan.audio, plan.video, plan.with_video) == (True, None, None, True)
     plan = planned(composite(named("a", pb.EncodedFileType.MP4), **COPY))
     assert file_of(plan).container is Container.MP4
+
+
+def test_copies_go_to_files_so_far() -> None:
     fmp4 = pb.SegmentedFileOutput(protocol=pb.SegmentedFileProtocol.HLS_FMP4_PROTOCOL)
-    assert planned(composite(segment_outputs=[fmp4], **COPY)).passthrough
-    assert planned(composite(stream_outputs=[STREAM], audio_track_id="", **COPY)).passthrough
+    for request in (
+        composite(segment_outputs=[fmp4], **COPY),
+        composite(stream_outputs=[STREAM], audio_track_id="", **COPY),
+    ):
+        with pytest.raises(InvalidRequest, match="one file in this version") as caught:
+            planned(request)
+        assert (caught.value.code, caught.value.field) == (Code.UNIMPLEMENTED, "preset")
 
 
 def test_options_that_are_not_used_are_not_checked() -> None:

@@ -8,7 +8,7 @@ from livekit.protocol import egress as pb
 from pyegress.codecs import Codec
 from pyegress.errors import InvalidRequest
 from pyegress.plan.containers import Container
-from pyegress.plan.file_names import copy_target, file_name, named_container
+from pyegress.plan.file_names import copy_target, file_name, named_container, resolve_names, waits_for_publisher
 from pyegress.plan.recording_plan import FileOutput, Service
 from tests.plan.requests import SERVICE, composite, file_of, planned, track
 
@@ -92,3 +92,14 @@ def test_names_decide_only_when_they_mean_it() -> None:
 def test_a_file_output_is_frozen_and_comparable() -> None:
     output = file_of(planned(track("a")))
     assert output == FileOutput("a", None, output.storage)
+
+
+def test_names_that_wait_for_a_publisher() -> None:
+    """Of a track composite it is known only when a track is there: the room's tokens come before."""
+    asked = planned(composite(pb.EncodedFileOutput(filepath="{room_id}/{publisher_identity}/a")))
+    joined = resolve_names(asked, {"room_name": "standup", "room_id": "RM_1"})
+    assert waits_for_publisher(joined)
+    named = resolve_names(joined, {"publisher_identity": "ada/.."})
+    assert not waits_for_publisher(named)
+    assert file_of(named).path == "RM_1/ada_../a.mp4"
+    assert not waits_for_publisher(planned(composite(pb.EncodedFileOutput(filepath="a"))))

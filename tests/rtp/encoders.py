@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -15,10 +14,9 @@ from av.audio import AudioStream
 from av.video import VideoStream
 
 from pyegress.codecs import Codec
+from pyegress.media.svt import ordinary_priority
 
 # SVT-AV1 writes its settings to stderr otherwise.
-os.environ.setdefault("SVT_LOG", "1")
-
 RATE = 30
 WIDTH, HEIGHT = 200, 120
 
@@ -74,7 +72,8 @@ def encode_video(
     random = np.random.default_rng(7)
     sink = _PacketSink()
     out: list[Encoded] = []
-    with av.open(sink, "w", format="rtp", options={"packetsize": str(mtu), "strict": "-2"}) as container:
+    options_of_rtp = {"packetsize": str(mtu), "strict": "-2"}
+    with ordinary_priority(), av.open(sink, "w", format="rtp", options=options_of_rtp) as container:
         stream = container.add_stream(name, rate=RATE, options=settings)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = size

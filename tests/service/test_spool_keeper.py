@@ -271,6 +271,21 @@ async def test_what_runs_here_is_not_the_keepers(node: Node) -> None:
     assert node.spool.folders() == []
 
 
+async def test_two_services_share_a_spool(node: Node, tmp_path: Path) -> None:
+    """What one looks after is none of the other's business, until it is gone."""
+    other = Node(tmp_path)
+    left(node, *RECORDING)
+    node.keeper.paused = True
+    await node.rounds(1)
+    await other.rounds(2)
+    assert (node.keeper.working, other.keeper.working, other.told) == (["EG_1"], [], [])
+    await node.keeper.aclose()
+    other.keeper.paused = True
+    await other.rounds(1)
+    assert other.keeper.working == ["EG_1"]
+    await other.keeper.aclose()
+
+
 async def test_dropped_by_hand(node: Node) -> None:
     folder = left(node, *RECORDING)
     node.keeper.paused = True

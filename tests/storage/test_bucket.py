@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from pyegress.errors import OutputFailed
 from pyegress.plan.storage import AzureStorage, GcsStorage, Proxy, Retries, S3Storage
 from pyegress.storage.bucket import Bucket
 from pyegress.storage.digests import PART
+from pyegress.storage.stores import region_of
 from tests.support.object_servers import BUCKET, AzureServer, ObjectServer, S3Server
 from tests.support.tcp_proxy import TcpProxy
 
@@ -92,7 +94,73 @@ async def test_oss_by_its_s3_interface(s3_server: S3Server, tmp_path: Path) -> N
     assert s3_server.stored("oss.ogg") == path.read_bytes()
 
 
-async def test_through_a_proxy_with_a_password(s3_server: S3Server, tmp_path: Path) -> None:
+async def test_where_a_bucket_is() -> None:
+    """Amazon says it in a header, whatever else it answers."""
+
+    async def head(request: web.Request) -> web.Response:
+        there = {"x-amz-bucket-region": "eu-west-1"} if request.path == "/meetings" else {}
+        return web.Response(status=403 if there else 404, headers=there)
+
+    application = web.Application()
+    application.router.add_route("HEAD", "/{bucket}", head)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        amazon = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        assert await region_of(S3Storage(bucket="meetings"), amazon) == "eu-west-1"
+        assert await region_of(S3Storage(bucket="unknown"), amazon) == "us-east-1"
+    finally:
+        await runner.cleanup()
+    with pytest.raises(OutputFailed) as caught:
+        await region_of(S3Storage(bucket="meetings"), amazon)
+    assert caught.value.retryable
+
+
+async def test_through_a_proxy(s3_server: S3Server, tmp_path: Path) -> None:
+    """A proxy that asks for a password and forwards: the object arrives, and nothing went past it."""
+    asked: list[str] = []
+    over = asyncio.Event()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        method, _, rest = head.partition(" ")
+        asked.append(head)
+        over.clear()
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", s3_server.port)
+        # The request of a proxy names the whole URL; the server wants the path.
+        path = rest.partition(f":{s3_server.port}")[2]
+        far_writer.write(f"{method} {path}".replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").encode())
+
+        async def back() -> None:
+            while data := await far_reader.read(65536):
+                writer.write(data)
+            writer.close()
+
+        answering = asyncio.create_task(back())
+        try:
+            while not answering.done() and (data := await reader.read(65536)):
+                far_writer.write(data)
+            await answering
+        finally:
+            far_writer.close()
+            over.set()
+
+    server = await asyncio.start_server(forward, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        proxy = Proxy(f"http://127.0.0.1:{port}", "user", "pass word")
+        path = _file(tmp_path, 100_000)
+        bucket = Bucket(replace(s3_server.storage_at(s3_server.url), proxy=proxy))
+        await bucket.put(path, "proxied.mp4", "video/mp4", sent=_ignore)
+        async with asyncio.timeout(10):
+            await over.wait()
+    assert s3_server.stored("proxied.mp4") == path.read_bytes()
+    assert [head.split(" ")[0] for head in asked] == ["PUT", "HEAD"]
+    assert all("proxy-authorization: Basic dXNlcjpwYXNzIHdvcmQ=" in head for head in asked)
+
+
+async def test_a_proxy_that_wants_another_password(s3_server: S3Server, tmp_path: Path) -> None:
     """Not a proxy that forwards: the way to it is what is ours."""
     seen: list[bytes] = []
 

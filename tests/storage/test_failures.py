@@ -59,6 +59,12 @@ def test_what_may_pass_by_itself(text: str, words: str) -> None:
     assert error.retryable
 
 
+def test_a_machine_without_credentials() -> None:
+    text = "Error performing PUT http://169.254.169.254/latest/api/token - tcp connect error"
+    error = upload_failed(S3, text)
+    assert (error.message, error.retryable) == ("S3 upload failed: this machine has no credentials", False)
+
+
 def test_certificates_do_not_get_better() -> None:
     error = upload_failed(S3, "invalid peer certificate: UnknownIssuer")
     assert (error.message, error.retryable) == (

@@ -164,7 +164,7 @@ class KilledService:
         """The process that works on an egress."""
         lock = str(self.spool.folder(egress_id).path / "lock")
         assert self._process is not None
-        for child in psutil.Process(self._process.pid).children():
+        for child in psutil.Process(self._process.pid).children(recursive=True):
             with suppress(psutil.Error):
                 if any(file.path == lock for file in child.open_files()):
                     return int(child.pid)

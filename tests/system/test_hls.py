@@ -13,12 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from livekit.protocol import egress as pb
 from PIL import Image
 
 import pyegress
 from pyegress.clock import wall
 from pyegress.demo.stamp import read_stamp
+from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.outputs.hls.mpeg_ts import CLOCK, ORIGIN
+from pyegress.service.config import ServiceConfig
+from pyegress.service.egress_service import EgressStart
+from pyegress.service.supervisor import Supervisor
 from tests.support.analysis import read_packets, read_pictures
 from tests.support.hls import Playlist, read_playlist, whole
 from tests.support.livekit_server import LiveKitServer
@@ -211,3 +216,60 @@ async def test_killed_while_it_is_watched(
     assert playlist.durations == [1.0] * len(playlist.segments)
     pictures = read_pictures(whole(path, tmp_path / "joined.mp4"))
     assert len(pictures) == 30 * len(playlist.segments)
+
+
+async def test_what_the_service_tells_of_segments_and_images(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    name = "hls-service"
+    prepare("ada", clip())
+    request = pb.RoomCompositeEgressRequest(
+        room_name=name,
+        advanced=pb.EncodingOptions(width=320, height=180, framerate=30),
+        segment_outputs=[
+            pb.SegmentedFileOutput(
+                filename_prefix="hls/s",
+                playlist_name="hls/all",
+                live_playlist_name="live",
+                segment_duration=1,
+                disable_manifest=True,
+            )
+        ],
+        image_outputs=[pb.ImageOutput(filename_prefix="shots/x", capture_interval=1, disable_manifest=True)],
+    )
+    config = ServiceConfig(
+        api_key=livekit_server.api_key,
+        api_secret=livekit_server.api_secret,
+        ws_url=livekit_server.url,
+        local_directory=str(tmp_path / "files"),
+        state_directory=str(tmp_path / "state"),
+        spare_workers=0,
+    )
+    told: list[pb.EgressInfo] = []
+    folder = tmp_path / "files" / "hls"
+    async with publishing(livekit_server, name), Supervisor(config) as supervisor:
+        supervisor.listen(told.append)
+        await supervisor.start(EgressStart("EG_hls", request))
+        await eventually(
+            lambda: (folder / "all.m3u8").exists() and len(read_playlist(folder / "all.m3u8").segments) >= 3,
+            "three segments",
+            60,
+        )
+        await supervisor.stop("EG_hls")
+        await eventually(lambda: told and status_of(told[-1]).final, "the end", 30)
+    info = told[-1]
+    assert status_of(info) is EgressStatus.COMPLETE, info.error
+    playlist = read_playlist(folder / "all.m3u8")
+    assert playlist.ended
+    [made] = info.segment_results
+    assert (made.playlist_name, made.live_playlist_name) == ("hls/all.m3u8", "hls/live.m3u8")
+    assert made.playlist_location == str(folder / "all.m3u8")
+    assert made.live_playlist_location == str(folder / "live.m3u8")
+    assert made.segment_count == len(playlist.segments) == len(list(folder.glob("s_*.ts")))
+    assert made.size == sum(path.stat().st_size for path in folder.glob("s_*.ts"))
+    assert made.duration == pytest.approx(sum(playlist.durations) * 1e9, abs=1e4)
+    assert made.started_at == pytest.approx(playlist.segments[0].at * 1e9, abs=1e6)
+    assert made.ended_at == made.started_at + made.duration
+    [shots] = info.image_results
+    assert shots.filename_prefix == "shots/x"
+    assert shots.image_count == len(list((tmp_path / "files" / "shots").iterdir())) >= 3
+    assert made.started_at <= shots.started_at < shots.ended_at <= made.ended_at
+    assert not info.file_results

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from pyegress.clock import monotonic
+from pyegress.plan.encodings import AudioCodec, VideoCodec
 from pyegress.plan.recording_plan import SegmentFormat
-from tests.outputs.hls.streams import FPS, SECONDS
+from tests.outputs.hls.streams import FPS, SECONDS, encoded
 from tests.support.hls import read_playlist
 from tests.support.hls_player import Played, hls_players, why_unavailable
 from tests.support.waiting import eventually
@@ -30,9 +31,16 @@ def assert_whole(played: Played, *, start: float = 0.0, share: float = 0.5) -> N
     assert len(played.times) >= share * FPS * (SECONDS - start)
 
 
-@pytest.mark.parametrize("format_", list(SegmentFormat))
-async def test_a_finished_playlist(tmp_path: Path, format_: SegmentFormat) -> None:
-    playing = Playing(tmp_path, output(format_))
+@pytest.mark.parametrize(
+    ("format_", "seen", "said"),
+    [
+        (SegmentFormat.MPEG_TS, VideoCodec.H264, AudioCodec.AAC),
+        (SegmentFormat.FMP4, VideoCodec.H264, AudioCodec.AAC),
+        (SegmentFormat.FMP4, VideoCodec.AV1, AudioCodec.OPUS),
+    ],
+)
+async def test_a_finished_playlist(tmp_path: Path, format_: SegmentFormat, seen: VideoCodec, said: AudioCodec) -> None:
+    playing = Playing(tmp_path, output(format_), encoded(seen, said))
     playing.play()
     await playing.sink.finish()
     async with hls_players(tmp_path, tmp_path) as players:
@@ -40,6 +48,16 @@ async def test_a_finished_playlist(tmp_path: Path, format_: SegmentFormat) -> No
     assert_whole(played)
     assert played.waits == []
     assert min(played.times) < 0.3
+
+
+async def test_sound_alone(tmp_path: Path) -> None:
+    playing = Playing(tmp_path, output(), encoded(None, AudioCodec.AAC))
+    playing.play()
+    await playing.sink.finish()
+    async with hls_players(tmp_path, tmp_path) as players:
+        played = await players.play("show/all.m3u8")
+    assert (played.ended, played.errors, played.holes, played.waits) == (True, [], [], [])
+    assert played.duration == pytest.approx(SECONDS, abs=0.1)
 
 
 async def feed(playing: Playing, *, step: float = 0.1) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import dropwhile
+from itertools import dropwhile, pairwise
 from pathlib import Path
 
 import pytest
@@ -103,7 +103,7 @@ async def test_streams_come_and_go_and_the_file_goes_on(
             lambda: all(here.last(egress_id).stream_results[index].retries for index in (0, 2)), "both were lost", 20.0
         )
         await eventually(lambda: len(rtmp.recordings(KEY)) == 2, "the stream is there again")
-        await here.recorded(egress_id, 8.0)
+        await here.recorded(egress_id, 9.5)
 
         answer = await here.supervisor.update_stream(
             pb.UpdateStreamRequest(egress_id=egress_id, remove_output_urls=["second"])
@@ -133,6 +133,11 @@ async def test_streams_come_and_go_and_the_file_goes_on(
             assert len(seen.missing) <= 6, (recording, seen)
             assert seen.last - seen.first > FPS
     assert len(rtmp.recordings(OTHER_KEY)) == 2
+    keys = [packet.pts for packet in read_packets(rtmp.recordings(KEY)[1], "video") if packet.keyframe]
+    # Those that were asked for are over: every two seconds, as the request says.
+    late = [at for at in keys if at is not None and at > 1.0]
+    assert len(late) >= 2
+    assert [after - before for before, after in pairwise(late)] == pytest.approx([2.0] * (len(late) - 1), abs=0.02)
 
 
 async def test_the_last_stream_decides_how_it_ends(

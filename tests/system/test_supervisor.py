@@ -162,7 +162,7 @@ async def test_a_room_and_a_track_side_by_side(livekit_server: LiveKitServer, tm
         assert taken.value.code is Code.ALREADY_EXISTS
         again = await supervisor.start(whole)
         assert again.started_at == first.started_at
-        await here.recorded("EG_whole", 3.0)
+        await here.recorded("EG_whole", 5.0)
         await here.recorded("EG_track", 3.0)
         assert here.pid("EG_whole") != here.pid("EG_track")
         there = [one.identity for one in await livekit_server.participants(room) if one.permission.recorder]
@@ -208,7 +208,8 @@ async def test_a_killed_worker_costs_its_own_egress_alone(livekit_server: LiveKi
         for egress_id in ("EG_dies", "EG_lives"):
             await here.supervisor.start(EgressStart(egress_id, everybody(room, egress_id)))
         for egress_id in ("EG_dies", "EG_lives"):
-            await here.recorded(egress_id, 4.0)
+            # A composition waits for sender reports first.
+            await here.recorded(egress_id, 6.5)
         killed = monotonic()
         os.kill(here.pid("EG_dies"), signal.SIGKILL)
         info = await here.ended("EG_dies", 30.0)

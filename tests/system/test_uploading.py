@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,8 @@ from pyegress.service.storage_config import AzureSection, GcpSection, S3Section,
 from tests.support.analysis import file_facts
 from tests.support.hls import parse_playlist
 from tests.support.livekit_server import LiveKitServer
-from tests.support.object_servers import BUCKET, AzureServer, GcsServer, ObjectServer, S3Server
+from tests.support.object_servers import BUCKET, AzureServer, GcsServer, ObjectServer, S3Server, why_unavailable
+from tests.support.waiting import eventually
 from tests.system.scenes import access, clip, prepare, publishing, recorded
 from tests.system.test_supervisor import SMALL, node
 
@@ -50,6 +52,10 @@ def _saved(server: ObjectServer, key: str, folder: Path) -> Path:
     path = folder / key.replace("/", "_")
     path.write_bytes(server.stored(key))
     return path
+
+
+def _found(folder: Path, name: str = "*") -> list[Path]:
+    return [path for path in folder.rglob(name) if path.is_file()]
 
 
 async def test_every_storage(
@@ -122,7 +128,7 @@ async def test_every_storage(
 
     assert {status_of(info) for info in infos.values()} == {EgressStatus.COMPLETE}, infos
     assert {info.details for info in infos.values()} == {"End reason: StopEgress API"}
-    assert not [path for path in (tmp_path / "files").rglob("*") if path.is_file()], "nothing stays on this machine"
+    assert not _found(tmp_path / "files"), "nothing stays on this machine"
 
     info = infos["EG_up_room"]
     host = f"https://127.0.0.1:{s3_server.port}/{BUCKET}/all"
@@ -223,7 +229,7 @@ async def test_a_storage_that_refuses_everything(
     assert status_of(info) is EgressStatus.FAILED
     assert info.error_code == 400
     assert "S3 upload failed: bucket nowhere does not exist (HTTP 404 NoSuchBucket)" in info.error
-    (kept,) = (tmp_path / "files").rglob("kept.mp4")
+    (kept,) = _found(tmp_path, "kept.mp4")
     assert str(kept) in info.error
     facts = file_facts(kept)
     assert facts.duration is not None
@@ -278,7 +284,7 @@ async def test_in_the_foreground(
     assert segments.size == sum(len(azure_server.stored(f"typed/{entry.uri}")) for entry in listed.segments)
     assert sound.location == f"https://{BUCKET}.storage.googleapis.com/typed/ada.ogg"
     assert sound.size == len(gcs_server.stored("typed/ada.ogg"))
-    assert not [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert not _found(tmp_path / "state")
 
 
 async def test_a_bucket_that_is_typed_wrong(
@@ -305,8 +311,45 @@ async def test_a_bucket_that_is_typed_wrong(
     assert error is not None
     assert "bucket nowhere does not exist" in error.message
     assert of_result(recording.result) is ExitCode.OUTPUT
-    (kept,) = (path for path in (tmp_path / "state").rglob("*") if path.is_file())
+    (kept,) = _found(tmp_path / "state")
     assert str(kept) in error.remedy
     duration = file_facts(kept).duration
     assert duration is not None
     assert duration > 1.5
+
+
+async def test_a_storage_that_is_away_at_the_end(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    """It is waited for, everybody sees why, and in the end the egress is as if nothing had been."""
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    room = "away"
+    prepare("ada", clip())
+    with S3Server(tmp_path / "s3") as server:
+        storage = StorageSection(
+            s3=S3Section(BUCKET, server.access_key, server.secret, region=server.region, endpoint=server.url)
+        )
+        async with (
+            node(livekit_server, tmp_path, storage=storage) as here,
+            publishing(livekit_server, room),
+        ):
+            request = pb.RoomCompositeEgressRequest(
+                room_name=room, advanced=SMALL, file_outputs=[pb.EncodedFileOutput(filepath="away.mp4")]
+            )
+            await here.supervisor.start(EgressStart("EG_away", request))
+            await here.recorded("EG_away", 2.0)
+            server.kill()
+            await here.supervisor.stop("EG_away")
+            await eventually(
+                lambda: "takes no connections" in here.last("EG_away").details,
+                f"word of the storage; {here.told['EG_away'][-1:]}",
+                20.0,
+            )
+            waiting = here.last("EG_away")
+            await asyncio.to_thread(server.start)
+            info = await here.ended("EG_away", 60.0)
+        assert status_of(waiting) is EgressStatus.ENDING
+        assert waiting.details.startswith("End reason: StopEgress API; uploading 1 object, ")
+        assert status_of(info) is EgressStatus.COMPLETE
+        assert info.details == "End reason: StopEgress API"
+        assert info.file_results[0].size == len(server.stored("away.mp4"))
+        assert _manifest(server, "EG_away.json")["files"][0]["location"] == info.file_results[0].location

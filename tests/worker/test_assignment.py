@@ -15,7 +15,7 @@ from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.egress_info import starting_info
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import FileOutput, Service, SessionLimits
-from pyegress.plan.selection import OneTrack
+from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
 from pyegress.worker.assignment import Assignment, assign
 from pyegress.worker.delivered_session import DeliveredSession
 from pyegress.worker.delivery import InPlace
@@ -86,6 +86,16 @@ async def test_copies(request_: EgressRequest) -> None:
     assert plan.selection == OneTrack(track_id="TR_1")
     assert (plan.output, plan.egress_id, plan.overwrite) == ("/out/talk", "EG_1", True)
     assert (plan.duration, plan.max_file_size) == (9.0, 5)
+
+
+async def test_copies_of_participants_and_pairs() -> None:
+    copy = pb.EncodingOptionsPreset.PASSTHROUGH
+    alice = pb.ParticipantEgressRequest(room_name="r", identity="alice", file_outputs=[FILE], preset=copy)
+    assert copied(assigned(alice)).selection == ParticipantTracks(identity="alice")
+    pair = pb.TrackCompositeEgressRequest(
+        room_name="r", audio_track_id="TR_A", video_track_id="TR_V", file_outputs=[FILE], preset=copy
+    )
+    assert copied(assigned(pair)).selection == TrackPair(audio_track_id="TR_A", video_track_id="TR_V")
 
 
 async def test_a_layout_that_cannot_be_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,8 +101,12 @@ async def test_from_its_folder_alone(tmp_path: Path) -> None:
     assert (outcome.reason, outcome.error, outcome.pending) == (EndReason.PROCESS_KILLED, None, "")
     record = folder.record()
     assert record.state is SpoolState.DONE
-    (item,) = record.objects.values()
+    item, manifest = record.objects.values()
     assert (item.checksum, item.location) == (checksum_of(path), str(path))
+    told = json.loads(path.with_name("EG_1.json").read_text())
+    assert (outcome.manifest_location, manifest.key.name) == (str(path.with_name("EG_1.json")), "EG_1.json")
+    assert (told["status"], told["room_name"]) == ("EGRESS_COMPLETE", "standup")
+    assert told["files"] == [{"filename": "talk.webm", "location": str(path), "start": 0.0, "duration": SECONDS}]
     again = await resumed(launch, folder)
     assert again.files == outcome.files, "once more, although all is done"
 
@@ -173,12 +178,13 @@ async def test_a_storage_that_refuses_keeps_it_in_the_spool(tmp_path: Path, retr
     assert path.exists()
     refusing.error = None
     late = await deliver(launch, folder, refusing)
-    assert refusing.delivered == [path]
+    both = [path, path.with_name("EG_1.json")]
+    assert refusing.delivered == both
     assert late.files[0].location == "https://bucket/talk.webm"
     assert late.files[0].duration == pytest.approx(SECONDS, abs=0.05)
     assert folder.record().state is SpoolState.DONE
     await deliver(launch, folder, refusing)
-    assert refusing.delivered == [path], "no object is delivered twice"
+    assert refusing.delivered == both, "no object is delivered twice"
 
 
 async def test_segments_and_playlist(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ async def test_playlists_name_what_is_delivered_and_nothing_behind_a_hole(tmp_pa
     delivery.arrive(0)
     await eventually(lambda: path.exists() and len(read_playlist(path).segments) == 3, "three segments named")
     assert not read_playlist(path).ended
-    assert delivery.playlists[:2] == ["all.m3u8", "live.m3u8"]
+    await eventually(lambda: delivery.playlists[:2] == ["all.m3u8", "live.m3u8"], "both playlists delivered")
     finishing = asyncio.create_task(playing.sink.finish())
     await eventually(lambda: len(delivery.segments) == 5, "the last segment")
     delivery.arrive(4)

@@ -203,7 +203,6 @@ async def test_the_backup_is_used_when_the_first_choice_refuses(
         results.append(await uploads.deliver(path, ObjectKind.SEGMENT))
     await uploads.aclose()
     assert all(result.backup and "storage.googleapis.com" in result.location for result in results)
-    assert uploads.backup_used
     assert {key: gcs_server.stored(key) for key in expected} == expected
     assert [(one.status, one.backup) for one in tried] == [("4xx", False), *[("success", True)] * 3]
     assert not [key for key in s3_server.names() if key.startswith("backup-used")]
@@ -224,6 +223,20 @@ async def test_the_backup_is_used_when_the_first_choice_is_away(
     assert stored.read_bytes() == content
 
 
+async def test_a_file_that_is_gone_is_no_reason_for_the_backup(
+    s3_server: S3Server, gcs_server: GcsServer, tmp_path: Path
+) -> None:
+    uploads = Uploads(tmp_path / "scratch", backup=gcs_server.storage)
+    gone = uploads.place("gone.ts", s3_server.storage)
+    there = uploads.place("there.ts", s3_server.storage)
+    _write(there, 10)
+    with pytest.raises(OutputFailed, match="Cannot read"):
+        await uploads.deliver(gone, ObjectKind.SEGMENT)
+    delivered = await uploads.deliver(there, ObjectKind.SEGMENT)
+    await uploads.aclose()
+    assert not delivered.backup
+
+
 async def test_both_refuse(s3_server: S3Server, gcs_server: GcsServer, tmp_path: Path) -> None:
     backup = replace(_storage(s3_server), bucket="nowhere")
     uploads = Uploads(tmp_path / "scratch", backup=backup)
@@ -237,6 +250,26 @@ async def test_both_refuse(s3_server: S3Server, gcs_server: GcsServer, tmp_path:
         "backup: S3 upload failed: bucket nowhere does not exist",
     ]
     assert path.read_bytes() == content
+
+
+async def test_giving_up(own_s3: S3Server, tmp_path: Path) -> None:
+    """Nobody waits any more; everything is kept, and told as what may be tried again."""
+    async with TcpProxy("127.0.0.1", own_s3.port) as proxy:
+        proxy.stall()
+        storage = own_s3.storage_at(f"http://127.0.0.1:{proxy.port}")
+        uploads = Uploads(tmp_path / "scratch")
+        paths = [uploads.place(f"{number}.ts", storage) for number in range(module.AT_ONCE + 2)]
+        for path in paths:
+            _write(path, 100_000)
+        futures = [uploads.deliver(path, ObjectKind.SEGMENT) for path in paths]
+        await eventually(lambda: proxy.connections, "a connection")
+        uploads.give_up()
+        await uploads.aclose()
+        errors = [future.exception() for future in futures]
+    assert all(isinstance(error, OutputFailed) and error.retryable for error in errors)
+    assert all("it was broken off" in str(error) for error in errors)
+    assert all(path.exists() for path in paths)
+    assert own_s3.names() == []
 
 
 async def test_a_line_of_one_megabyte_a_second(s3_server: S3Server, tmp_path: Path) -> None:

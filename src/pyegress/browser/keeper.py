@@ -131,8 +131,19 @@ class Keeper:
 
 
 def _children() -> list[int]:
-    with open("/proc/thread-self/children") as listed:
-        return [int(pid) for pid in listed.read().split()]
+    try:
+        with open("/proc/thread-self/children") as listed:
+            return [int(pid) for pid in listed.read().split()]
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _parent(pid) == os.getpid()]
+
+
+def _parent(pid: str) -> int:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return int(stat.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _kill(pid: int, number: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pyegress.browser.browser import Browser
-from pyegress.browser.console import Console, console_text, exception_text, signal_of
+from pyegress.browser.console import START, Console, console_text, exception_text, redact, signal_of
 from pyegress.browser.devtools import DevToolsError, ignore_refusal
 from pyegress.browser.failures import BrowserFailed, PageFailed
 from pyegress.browser.page_errors import load_error, status_error, template_error, timeout_error
@@ -113,14 +113,7 @@ class Page:
     async def check_error(self) -> None:
         """Raise PageFailed when the page shows an error in `div.error`."""
         if text := await self._evaluate(_READ_ERROR):
-            raise template_error(self.console_line(str(text)), self.console.summary())
-
-    @staticmethod
-    def console_line(text: str) -> str:
-        """A text of the page as it may be shown."""
-        from pyegress.browser.console import redact
-
-        return redact(" ".join(text.split()))
+            raise template_error(redact(" ".join(str(text).split())), self.console.summary())
 
     async def watch(self) -> None:
         """Load the page again when it crashes, hangs or takes too much memory. Raises BrowserFailed."""
@@ -254,6 +247,10 @@ class Page:
             case "Runtime.consoleAPICalled":
                 arguments = event.get("args", [])
                 if told := signal_of(arguments):
+                    if told == START:
+                        # It knows best; something may go on loading for ever.
+                        self._loaded.set()
+                        self._painted.set()
                     self._on_signal(told)
                 elif event.get("type") in ("error", "assert", "warning"):
                     self._complain(event["type"], console_text(arguments))

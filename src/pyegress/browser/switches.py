@@ -45,7 +45,7 @@ _ALWAYS = (
     "disable-backgrounding-occluded-windows",
     "disable-renderer-backgrounding",
     "disable-ipc-flooding-protection",
-    # Nobody is told anything.
+    # As little as can be is told to anybody.
     "disable-background-networking",
     "disable-breakpad",
     "disable-crash-reporter",

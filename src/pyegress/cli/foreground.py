@@ -17,6 +17,7 @@ from pyegress.cli.live import LiveLine, duration, size
 from pyegress.cli.options import Common
 from pyegress.cli.wording import Wording
 from pyegress.errors import EgressError
+from pyegress.lifecycle.recording import RecordingState
 from pyegress.worker.progress import RecordingResult
 
 if TYPE_CHECKING:
@@ -77,10 +78,18 @@ def fail(error: EgressError, wording: Wording) -> None:
 
 async def _record(recording: Recording, line: LiveLine) -> RecordingResult:
     loop = asyncio.get_running_loop()
+
+    def signalled() -> None:
+        # The first one ends the recording, another one the uploads.
+        if recording.now.state is RecordingState.ENDING:
+            recording.give_up()
+        else:
+            recording.stop()
+
     for number in _SIGNALS:
         # nohup has it ignored, and so it stays.
         if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, recording.stop)
+            loop.add_signal_handler(number, signalled)
     async with recording:
         async for progress in recording.progress():
             line.show(progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -32,6 +31,8 @@ app.add_typer(config_app, name="config")
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # a megabyte that a service would keep
+
         typer.echo(f"pyegress {version('pyegress')}")
         raise typer.Exit
 

@@ -32,7 +32,10 @@ _OUTPUTS = (
     "streams: rtmp(s)://HOST/APP/KEY, SERVICE://KEY of a known service (youtube, twitch, …), srt://HOST:PORT, "
     "and ws(s)://HOST/PATH for the sound. May be repeated: one encoding feeds all."
 )
-_TOKENS = "Tokens such as {room_name}, {publisher_identity}, {time} and {utc} are filled in."
+_TOKENS = (
+    "What begins with s3://BUCKET/, gs://BUCKET/, az://CONTAINER/ or oss://BUCKET/ is uploaded, with the environment's "
+    "credentials. Tokens such as {room_name}, {publisher_identity}, {time} and {utc} are filled in."
+)
 Output = Annotated[
     str,
     typer.Option(
@@ -209,6 +212,7 @@ def room(
       pyegress record room -r standup -o standup.mp4
       pyegress record room -r standup --layout "speaker?names=1" --preset H264_1080P_30 -o standup
       pyegress record room -r standup --audio-only -o standup.mp3
+      pyegress record room -r standup -o s3://meetings/standup.mp4
       pyegress record room -r standup -o "hls:www/standup.m3u8?live=live&duration=2" -o images:www/standup@5s
     """
     _run(

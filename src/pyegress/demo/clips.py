@@ -23,6 +23,7 @@ import av
 from pyegress.codecs import Codec
 from pyegress.demo import content, stamp
 from pyegress.demo.content import DemoPicture
+from pyegress.media.svt import ordinary_priority
 
 _REALTIME_VPX = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0"}
 _X26X = {"preset": "veryfast", "tune": "zerolatency", "forced-idr": "1"}
@@ -106,7 +107,6 @@ def encode_clip(spec: ClipSpec) -> Clip:
 
 def _encode_phase(spec: ClipSpec, picture: DemoPicture, start: int, distance: int) -> tuple[ClipFrame, ...]:
     name, options = _ENCODERS[spec.codec]
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its banner to stderr unless told to write errors only
     encoder: Any = av.CodecContext.create(name, "w")
     encoder.width, encoder.height = spec.size
     encoder.pix_fmt, encoder.bit_rate = "yuv420p", spec.bitrate
@@ -115,6 +115,8 @@ def _encode_phase(spec: ClipSpec, picture: DemoPicture, start: int, distance: in
     # Key frames where they are forced, nowhere else: "never" (0 or less) means other things to some encoders.
     encoder.gop_size = spec.length + 1
     encoder.options = options
+    with ordinary_priority():
+        encoder.open()
     frames = []
     for number in range(spec.length):
         raw = av.VideoFrame.from_ndarray(picture.draw(number), format="yuv420p")

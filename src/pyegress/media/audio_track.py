@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -234,8 +235,11 @@ class AudioTrack:
         One packet whose time is out of line with those around it is not believed; what comes behind a step of all
         times (a stream that begins anew) says nothing about what comes before.
         """
-        queue, front = self._queue, self._queue[0]
-        offsets = [queue[i].offset for i in range(min(len(queue), _PLACING))]
+        front = self._queue[0]
+        offsets = [packet.offset for packet in islice(self._queue, _PLACING)]
+        believable = front.offset - MAX_MOVE <= min(offsets) and max(offsets) <= front.offset + MAX_MOVE
+        if believable and 2 * len(offsets) >= _WITNESSES:
+            return _median(offsets)  # the usual: all agree, and are enough to be believed
         near = [offset for offset in offsets if abs(offset - front.offset) <= MAX_MOVE]
         around = offsets[:_WITNESSES]
         continuous = self._playing is not None and abs(front.ticks - self._end) <= CONCEALED

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a thread waits at most before it looks whether it is to end.
 _POLL = 0.1
+#: Seconds between looks at the sound: only somebody who listens live wants every block at once.
+_FILE_ROUND, _LIVE_ROUND = 0.1, 0.01
 #: Seconds for which sound of before the end is waited for.
 _LAST_SOUND = 0.3
 
@@ -61,6 +63,7 @@ class CaptureEngine:
         self._video, self._audio = video, audio
         self._screen, self._sound = screen, sound
         self._live = live
+        self._round = _LIVE_ROUND if live else _FILE_ROUND
         self._longest = longest
         self._on_packet, self._on_failed = on_packet, on_failed
         self._encoded, self._taps, self._on_sound = encoded, pictures, on_sound
@@ -162,12 +165,12 @@ class CaptureEngine:
                 self.audio_encoder = AudioEncoder(audio)
             taken = CaptureSound(sound, self.audio_encoder, self._on_sound, self._on_packet)
             while not self._begun.is_set():
-                taken.step(_POLL)
+                taken.listen(self._begun.wait, self._round)
             if self._zero is None:
                 return
             taken.begin(self._zero)
             while not self._ending.is_set():
-                taken.step(_POLL)
+                taken.listen(self._ending.wait, self._round)
                 seconds = self._second()
                 taken.give(round((seconds if self._longest is None else min(seconds, self._longest)) * MIX_RATE))
             end = round(self._seconds() * MIX_RATE)

@@ -23,6 +23,10 @@ _MOMENTS, _BELIEVED = 400, 0.2
 _TOLERANCE, _JUMP = 240, 2880
 #: In between a block is stretched or squeezed by at most this part.
 _STRETCH = 0.004
+#: Seconds for the next block. The longest are 50 ms.
+_PATIENCE = 0.1
+#: Blocks that are kept before the output begins.
+_RECENT = 32
 _SECOND = float(MIX_RATE)
 
 
@@ -48,10 +52,22 @@ class CaptureSound:
         #: Samples read so far, and the moment of sample 0 as each block tells it.
         self._read = 0
         self._origins: deque[float] = deque(maxlen=_MOMENTS)
+        #: What came last before the output began.
+        self._recent: deque[tuple[int, NDArray[np.float32]]] = deque(maxlen=_RECENT)
 
     def begin(self, zero: Monotonic) -> None:
-        """The moment of the output's second 0."""
+        """The moment of the output's second 0, which may lie in what came already: blocks come before their time."""
         self._zero = zero
+        for first, block in self._recent:
+            self._take(block, first)
+        self._recent.clear()
+
+    def listen(self, rest: Callable[[float], object], seconds: float) -> None:
+        """Wait for a block, which tells its moment, and after some seconds take at once what came meanwhile."""
+        if self.step(_PATIENCE):
+            rest(seconds)
+            while self.step(0.0):
+                pass
 
     def step(self, timeout: float) -> bool:
         """Read and place what comes within `timeout` seconds; whether there was something."""
@@ -62,8 +78,10 @@ class CaptureSound:
         if moment is not None:
             self._origins.append(moment - self._read / _SECOND)
         first, self._read = self._read, self._read + len(block)
-        if self._zero is not None and self._origins:
-            self._place(block, round((self._origin() + first / _SECOND - self._zero) * _SECOND))
+        if self._zero is None:
+            self._recent.append((first, block))
+        else:
+            self._take(block, first)
         return True
 
     def give(self, end: int) -> None:
@@ -88,6 +106,11 @@ class CaptureSound:
     def _origin(self) -> float:
         ordered = sorted(self._origins)
         return ordered[int(len(ordered) * _BELIEVED)]
+
+    def _take(self, block: NDArray[np.float32], first: int) -> None:
+        """The block that begins with sample `first` of all that was read."""
+        if self._origins and self._zero is not None:
+            self._place(block, round((self._origin() + first / _SECOND - self._zero) * _SECOND))
 
     def _place(self, block: NDArray[np.float32], at: int) -> None:
         """Take a block that belongs to sample `at`."""

@@ -260,7 +260,7 @@ class MediaEngine:
             self._audio.render(int(seconds * MIX_RATE))
         video = self._video
         if video is None:
-            return self._round
+            return max(self._round, self._block / MIX_RATE)
         last = int(seconds * video.rate)  # the tick at or before that moment
         filling = zero + video.tick / video.rate < self._gap[1]
         self.stats.lag = 0.0 if filling else (last - video.tick + 1) / video.rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,27 +44,30 @@ class Limiter:
         out, self._tail = joined[: len(block)], joined[len(block) :]
         if self._gain == 1.0 and peaks.max() <= CEILING and min(self._limits) == 1.0:
             return out
-        cells = out.reshape(-1, CELL, 2)
-        for cell, peak in zip(cells, peaks.tolist(), strict=True):
+        gains = [self._gain]
+        for peak in peaks.tolist():
             self._limits.append(CEILING / peak if peak > CEILING else 1.0)
-            self._apply(cell)
+            gains.append(self._next_gain())
+        self.active += sum(before != 1.0 or after != 1.0 for before, after in pairwise(gains))
+        ends = np.array(gains, np.float32)[:, None]
+        # What has the gain 1 all through a cell comes out as it was.
+        ramps = ends[:-1] + (ends[1:] - ends[:-1]) * _RAMP
+        out *= ramps.reshape(-1, 1)
+        np.clip(out, -CEILING, CEILING, out=out)  # rounding only
         return out
 
-    def _apply(self, cell: NDArray[np.float32]) -> None:
-        """The gain at the end of this cell must suit it and the next one; limits[0] is this cell's."""
-        before, limits = self._gain, self._limits
+    def _next_gain(self) -> float:
+        """The gain at the end of the next cell must suit it and the one behind it; limits[0] is that cell's."""
+        before = self._gain
         gain = self._released()
-        for distance, limit in enumerate(limits):
-            steps = max(1, distance)
-            if limit < 1.0:
-                gain = min(gain, before + (limit - before) / steps)
-                if limit <= before:
-                    self._hold = _HOLD
+        if min(self._limits) < 1.0:
+            for distance, limit in enumerate(self._limits):
+                if limit < 1.0:
+                    gain = min(gain, before + (limit - before) / max(1, distance))
+                    if limit <= before:
+                        self._hold = _HOLD
         self._gain = gain
-        if before != 1.0 or gain != 1.0:
-            self.active += 1
-            np.multiply(cell, (before + (gain - before) * _RAMP).astype(np.float32)[:, None], out=cell)
-            np.clip(cell, -CEILING, CEILING, out=cell)  # rounding only
+        return gain
 
     def _released(self) -> float:
         if self._hold:

@@ -44,12 +44,6 @@ class Planes(NamedTuple):
             np.copyto(plane, source)
 
 
-def new_planes(width: int, height: int) -> Planes:
-    """Uninitialised planes of an even size."""
-    half = (height // 2, width // 2)
-    return Planes(np.empty((height, width), np.uint8), np.empty(half, np.uint8), np.empty(half, np.uint8))
-
-
 def planes_of(frame: av.VideoFrame) -> Planes:
     """The pixels of a yuv420p frame, not copied: writing into them writes into the frame, which they keep alive."""
     width, height = frame.width, frame.height

@@ -8,7 +8,7 @@ import numpy as np
 from pyegress.layouts.geometry import Rect, Size
 from pyegress.layouts.placement import Placement
 from pyegress.media.picture_format import PictureFormat
-from pyegress.media.planes import Planes, planes_of
+from pyegress.media.planes import Planes, planes_of, tag
 
 #: A scaled picture of more than this many times the pixels that are seen of it is cut before it is scaled.
 _WASTE = 4
@@ -29,6 +29,17 @@ class Scaler:
             x = y = 0
         drawn = self._format.draw(picture, scaled.width, scaled.height)
         canvas.part(target).copy_from(planes_of(drawn).part(Rect(x, y, target.width, target.height)))
+
+    def whole(self, picture: av.VideoFrame, placement: Placement, size: Size) -> av.VideoFrame | None:
+        """The picture as a canvas of its own, where all of it fills one of this size; else None."""
+        target = placement.target
+        if placement.scaled != size or (target.width, target.height) != (size.width, size.height):
+            return None
+        drawn = self._format.draw(picture, size.width, size.height)
+        if drawn is picture:
+            return None  # the decoder's own, which others may hold
+        tag(drawn)
+        return drawn
 
 
 def _is_plain(picture: av.VideoFrame) -> bool:

@@ -43,9 +43,7 @@ class TilePainter:
 
         `behind` is the background of the arrangement, which shows where the tile has none.
         """
-        if tile != self._tile or behind != self._behind:
-            self._tile, self._behind, self._size = tile, behind, None
-            self._above = tuple(_above(tile, behind))
+        self._prepare(tile, behind)
         self._place(tile, None if picture is None else Size(picture.width, picture.height))
         for bar in self._bars:
             canvas.part(bar).fill(tile.background or behind)
@@ -56,13 +54,26 @@ class TilePainter:
         for above in self._above:
             above.draw(canvas)
 
+    def whole(self, tile: Tile, picture: av.VideoFrame, behind: Colour, size: Size) -> av.VideoFrame | None:
+        """The picture in the canvas's format, if it is all that a canvas of this size shows; else None."""
+        self._prepare(tile, behind)
+        self._place(tile, Size(picture.width, picture.height))
+        if self._above or self._bars or self._placement is None:
+            return None
+        return self._scaler.whole(picture, self._placement, size)
+
+    def _prepare(self, tile: Tile, behind: Colour) -> None:
+        if tile != self._tile or behind != self._behind:
+            self._tile, self._behind, self._size = tile, behind, None
+            self._above = tuple(_above(tile, behind))
+
     def _place(self, tile: Tile, size: Size | None) -> None:
         if self._size is not None and size == self._size:
             return
         self._size = size
         self._placement = None if size is None else tile.place(size)
         covered = None if self._placement is None else self._placement.target
-        self._bars = (tile.rect,) if covered is None else tuple(_around(tile.rect, covered))
+        self._bars = (tile.rect,) if covered is None else tuple(around(tile.rect, covered))
 
     def _person_of(self, glyph: Glyph, bounds: Rect) -> Overlay | None:
         if self._glyph != (glyph, bounds):
@@ -85,8 +96,10 @@ def _above(tile: Tile, behind: Colour) -> list[Overlay]:
     return [part for part in parts if part is not None]
 
 
-def _around(rect: Rect, hole: Rect) -> list[Rect]:
-    """What of a rectangle lies above, below, left and right of another inside of it."""
+def around(rect: Rect, hole: Rect) -> list[Rect]:
+    """What of a rectangle lies above, below, left and right of another inside of it; all of it around an empty one."""
+    if hole.empty:
+        return [rect]
     pieces = (
         Rect(rect.x, rect.y, rect.width, hole.y - rect.y),
         Rect(rect.x, hole.bottom, rect.width, rect.bottom - hole.bottom),

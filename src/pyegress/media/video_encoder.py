@@ -15,6 +15,7 @@ from pyegress.codecs import Codec
 from pyegress.errors import Code, EgressError, Fault
 from pyegress.media.encoder_settings import DEFAULT_GOP, ENCODERS, NVENC, options_for
 from pyegress.media.rhythm import Rhythm
+from pyegress.media.svt import ordinary_priority
 from pyegress.plan.encodings import Hardware, Quality, VideoCodec, VideoEncoding
 from pyegress.rtp.av1_headers import ObuType, split_obus
 from pyegress.rtp.codec_config import START_CODE, split_annexb
@@ -44,8 +45,6 @@ class VideoEncoder:
         self.codec: Codec = encoding.codec.codec
         self._size = encoding.width, encoding.height
         self._time_base = Fraction(1, encoding.framerate)
-        # SVT-AV1 puts its settings on stderr otherwise.
-        os.environ.setdefault("SVT_LOG", "1")
         interval = encoding.key_frame_interval
         self._rhythm = Rhythm(interval, encoding.framerate) if interval else None
         gop = self._rhythm.longest if self._rhythm is not None else DEFAULT_GOP
@@ -139,7 +138,8 @@ def _open(encoding: VideoEncoding, gop: int, *, low_latency: bool, hardware: boo
     context.thread_count = threads
     context.options = options_for(encoding, gop=gop, threads=threads, low_latency=low_latency, hardware=hardware)
     try:
-        context.open()
+        with ordinary_priority():
+            context.open()
     except (av.FFmpegError, ValueError) as error:
         if hardware:
             raise EgressError(

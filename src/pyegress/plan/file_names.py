@@ -61,6 +61,26 @@ def copy_target(output: FileOutput, tokens: Mapping[str, str], codecs: frozenset
     return CopyTarget(fill_name(name, tokens, _ALIASES), container)
 
 
+PUBLISHER = "{publisher_identity}"
+
+
+def waits_for_publisher(plan: RecordingPlan) -> bool:
+    """Whether names have a token that is known only when a track is: whose it is."""
+    return any(PUBLISHER in name for output in plan.outputs for name in _names(output))
+
+
+def _names(output: Output) -> tuple[str, ...]:
+    match output:
+        case FileOutput(path=path):
+            return (path,)
+        case SegmentOutput(names=names):
+            return names.playlist, names.live_playlist, names.prefix
+        case ImageOutput(prefix=prefix):
+            return (prefix,)
+        case _:
+            return ()
+
+
 def resolve_names(plan: RecordingPlan, tokens: Mapping[str, str]) -> RecordingPlan:
     """The plan with the tokens that became known after joining in every name."""
     return replace(plan, outputs=tuple(_resolved(output, tokens) for output in plan.outputs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from livekit.protocol import egress as pb
 
-from pyegress.errors import InvalidRequest
+from pyegress.errors import Code, InvalidRequest
 from pyegress.plan.form import EgressRequest, Form
 from pyegress.plan.negotiation import FileType
 from pyegress.plan.output_options import ReadOutputs
@@ -72,6 +72,13 @@ def _check_copies(form: Form, outputs: ReadOutputs) -> None:
         raise _refused("output", cause, "Use the protocol HLS_FMP4_PROTOCOL, or another preset")
     if outputs.file is not None and outputs.file.type is FileType.MP3:
         raise _refused("file_type", "No track of a room is MP3", "Leave the file type out, or use another preset")
+    if outputs.segments is not None or outputs.stream is not None:
+        raise InvalidRequest(
+            "Copies of the packets go to one file in this version of pyegress: preset PASSTHROUGH",
+            field="preset",
+            code=Code.UNIMPLEMENTED,
+            remedy="Use another preset for segments and streams",
+        )
 
 
 def _refused(token: str, cause: str, remedy: str = _SINGLE) -> InvalidRequest:

@@ -256,8 +256,12 @@ class RecordingPlan:
 
     @property
     def live(self) -> bool:
-        """Whether somebody watches or listens meanwhile."""
-        return any(isinstance(output, StreamOutput | WebsocketOutput) for output in self.outputs)
+        """Whether somebody watches or listens meanwhile, and every moment counts."""
+        return any(
+            isinstance(output, StreamOutput | WebsocketOutput)
+            or (isinstance(output, SegmentOutput) and output.part > 0)
+            for output in self.outputs
+        )
 
     @property
     def encoded(self) -> frozenset[Kind]:

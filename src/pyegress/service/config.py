@@ -68,6 +68,7 @@ class ServiceConfig:
     debug_host: Annotated[str, About("Address of debug_port.")] = "127.0.0.1"
     debug_handler_port: Annotated[int, About("", instead="debug_port")] = 0
     local_directory: Annotated[str, About('Relative names go below it; "" is where the service was started.')] = ""
+    overwrite: Annotated[bool, About("Replace local files that exist; false refuses their names.")] = True
     disallow_local_storage: Annotated[bool, About("Refuse requests whose files would stay on this disk.")] = False
     storage: Annotated[StorageSection, About("Where files go unless the request says; none is this disk.")] = field(
         default_factory=StorageSection
@@ -162,6 +163,7 @@ class ServiceConfig:
                 azure_endpoint=self.storage.azure.endpoint if self.storage.azure else "",
             ),
             limits=self.session_limits.limits,
+            overwrite=self.overwrite,
             waits=Waits(stream=self.stream_retry),
             websocket=self.websocket.format,
             hls_part=self.hls_part,

@@ -10,7 +10,7 @@ from pyegress.service.config_sections import CostSection
 MEASURED: dict[str, float] = {
     "room_composite_cpu_cost": 0.6,
     "audio_room_composite_cpu_cost": 0.15,
-    "web_cpu_cost": 1.0,
+    "web_cpu_cost": 0.8,
     "audio_web_cpu_cost": 0.5,
     "participant_cpu_cost": 0.5,
     "track_composite_cpu_cost": 0.5,

@@ -36,7 +36,8 @@ class DiskGuard:
         #: Bytes that are free, by folder.
         self.free: dict[Path, int] = {}
         self._room = Room.ENOUGH
-        self._least = 0
+        #: Bytes where there are least.
+        self.least = 0
         self._where = Path()
 
     def sample(self) -> None:
@@ -48,8 +49,8 @@ class DiskGuard:
                 logger.debug("the space of %s is not known: %s", folder, error)
         if not self.free:
             return
-        self._where, self._least = min(self.free.items(), key=lambda item: item[1])
-        room = self._judge(self._least)
+        self._where, self.least = min(self.free.items(), key=lambda item: item[1])
+        room = self._judge(self.least)
         if room is not self._room:
             level = logging.INFO if room is Room.ENOUGH else logging.WARNING if room is Room.LITTLE else logging.ERROR
             words = {
@@ -57,7 +58,7 @@ class DiskGuard:
                 Room.LITTLE: "the disk is filling up",
                 Room.NONE: "no new egress is taken",
             }
-            logger.log(level, "%s: %.0f MB are free in %s", words[room], self._least / _MEGABYTE, self._where)
+            logger.log(level, "%s: %.0f MB are free in %s", words[room], self.least / _MEGABYTE, self._where)
         self._room = room
 
     @property
@@ -66,7 +67,7 @@ class DiskGuard:
         if self._room is not Room.NONE:
             return None
         return EgressError(
-            f"The disk of this node is full: {self._least / _MEGABYTE:.0f} MB are free in {self._where}",
+            f"The disk of this node is full: {self.least / _MEGABYTE:.0f} MB are free in {self._where}",
             field="disk.refuse_below",
             code=Code.RESOURCE_EXHAUSTED,
             fault=Fault.SERVER,

@@ -253,6 +253,8 @@ class EgressRun:
             return Outcome(EndReason.FAILURE, self._on_disk(), crash)
         for warning in left.warnings:
             logger.warning("%s", warning, extra=self._about)
+        if not left.made:
+            left = replace(left, files=self._on_disk())
         return replace(left, reason=EndReason.FAILURE, error=crash, pending="")
 
     async def _take(self, pool: WorkerPool) -> Worker | None:
@@ -305,11 +307,8 @@ class EgressRun:
     @property
     def _plain_details(self) -> str:
         """The details without what they say of uploads."""
-        return (
-            self.info.details.removesuffix(self._uploads_told).removesuffix("; ")
-            if self._uploads_told
-            else (self.info.details)
-        )
+        details, told = self.info.details, self._uploads_told
+        return details.removesuffix(told).removesuffix("; ") if told else details
 
     def _begin_to_end(self, reason: EndReason | None, at: Wall) -> None:
         match reason:

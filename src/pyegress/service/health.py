@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from google.protobuf.json_format import MessageToDict
 
 from pyegress.errors import Code, EgressError
 from pyegress.service.debug_pages import debug_page
-from pyegress.service.metrics import CONTENT_TYPE, Metrics
 from pyegress.service.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from pyegress.service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class OperationsServer:
         debug_host: str = DEBUG_HOST,
     ) -> None:
         self._supervisor = supervisor
-        self._metrics = Metrics(supervisor)
+        self._metrics: Metrics | None = None
         self._doors: list[tuple[str, str, int, _Handler]] = [
             ("health_port", host, health_port, self._health),
             ("prometheus_port", host, prometheus_port, self._page),
@@ -97,6 +99,11 @@ class OperationsServer:
         return web.json_response(health(self._supervisor), dumps=lambda value: json.dumps(value, ensure_ascii=False))
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
+        # Loaded for those who want it: it takes a megabyte.
+        from pyegress.service.metrics import CONTENT_TYPE, Metrics
+
+        if self._metrics is None:
+            self._metrics = Metrics(self._supervisor)
         return web.Response(body=self._metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _debug(self, request: web.Request) -> web.StreamResponse:

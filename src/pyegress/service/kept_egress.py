@@ -53,7 +53,10 @@ def opened(folder: SpoolFolder, record: Record) -> tuple[SpooledPlan | None, pb.
     except EgressError as error:
         logger.error("egress %s of the spool: %s", folder.path.name, error)
         return None, pb.EgressInfo(egress_id=folder.path.name)
-    return plan, pb.EgressInfo.FromString(record.told or plan.info)
+    info = pb.EgressInfo.FromString(record.told or plan.info)
+    if not record.told and record.zero is not None:
+        info = move(info, EgressStatus.ACTIVE, record.zero)
+    return plan, info
 
 
 def obstacle(kept: Kept) -> str:

@@ -38,6 +38,8 @@ class EgressCollector(Collector):
         yield self._gauge("livekit_node_cpu_load", "Share of the machine that is busy", watch.busy, node_type="EGRESS")
         yield from self._requests()
         yield from self._memory()
+        yield self._gauge("pyegress_spool_egresses", "Egresses that are in the spool only", len(supervisor.spool.kept))
+        yield self._gauge("pyegress_disk_free_bytes", "Space where the service writes", supervisor.disk.least)
         yield self._load()
         yield self._results()
         yield from self._uploads()

@@ -68,6 +68,8 @@ class SpoolKeeper:
         self._kept: dict[str, Kept] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resuming: set[str] = set()
+        #: Descriptors that hold the folders which this service looks after.
+        self._owned: dict[str, int] = {}
         self._swept = Wall(0.0)
         self.paused = False
 
@@ -133,9 +135,22 @@ class SpoolKeeper:
         found: dict[str, Kept] = {}
         for folder in self.spool.folders():
             egress_id = folder.path.name
-            if not self._runs(egress_id) and (kept := self._read(folder, self._kept.get(egress_id))) is not None:
+            if self._runs(egress_id) or not self._own(folder):
+                continue
+            if (kept := self._read(folder, self._kept.get(egress_id))) is not None:
                 found[egress_id] = kept
         return found
+
+    def _own(self, folder: SpoolFolder) -> bool:
+        """Whether the folder is ours: another service may use the same spool."""
+        egress_id = folder.path.name
+        if egress_id not in self._owned and (owned := folder.own()) is not None:
+            self._owned[egress_id] = owned
+        return egress_id in self._owned
+
+    def _disown(self, egress_id: str) -> None:
+        if (owned := self._owned.pop(egress_id, None)) is not None:
+            os.close(owned)
 
     def update(self, found: dict[str, Kept]) -> None:
         """Take what `look` has found; what is known here and was not found may have come since."""
@@ -150,6 +165,7 @@ class SpoolKeeper:
             if kept.folder.path.exists() or egress_id in self._tasks:
                 continue
             del self._kept[egress_id]
+            self._disown(egress_id)
             if not status_of(kept.info).final:
                 dropped = Failure(Code.FAILED_PRECONDITION, "What was recorded was dropped from the spool")
                 for info in conclude(kept.info, Outcome(EndReason.FAILURE, error=dropped), wall()):
@@ -172,7 +188,9 @@ class SpoolKeeper:
         return Kept(folder, plan, record, info, busy, pid, stamp)
 
     def _create(self, launch: Launch) -> None:
-        self.spool.create(SpooledPlan.of(launch, self._section.encryption_key))
+        folder, owned = self.spool.create_owned(SpooledPlan.of(launch, self._section.encryption_key))
+        if owned is not None:
+            self._owned[folder.path.name] = owned
 
     # -- acting -----------------------------------------------------------------------------------------------------
 
@@ -221,6 +239,9 @@ class SpoolKeeper:
     async def _resume(self, egress_id: str, kept: Kept) -> None:
         assert kept.plan is not None
         logger.info("egress %s: %s", egress_id, kept.decision.reason)
+        # Nobody had ended it, or nobody finished it: now, since the record goes on meanwhile.
+        unfinished = kept.record.state in (SpoolState.RECORDING, SpoolState.FINISHING)
+        interrupted = unfinished or not kept.record.end_reason
         if not status_of(kept.info).final and kept.record.objects and not kept.published:
             self._tell(kept, ending(kept.info, end_reason(kept)))
         try:
@@ -235,7 +256,6 @@ class SpoolKeeper:
         except EgressError as error:
             await asyncio.to_thread(_append, kept.folder, Attempted(wall(), error.message, error.retryable))
             outcome = Outcome(end_reason(kept), pending=error.message)
-        interrupted = kept.record.state in (SpoolState.RECORDING, SpoolState.FINISHING)
         await self._conclude(egress_id, kept, noted(outcome) if interrupted else outcome)
 
     async def _conclude(self, egress_id: str, kept: Kept, outcome: Outcome) -> None:
@@ -273,6 +293,7 @@ class SpoolKeeper:
     async def _remove(self, egress_id: str, folder: SpoolFolder) -> None:
         await asyncio.to_thread(folder.remove)
         self._kept.pop(egress_id, None)
+        self._disown(egress_id)
 
     # -- retention --------------------------------------------------------------------------------------------------
 
@@ -322,6 +343,8 @@ class SpoolKeeper:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        for egress_id in list(self._owned):
+            self._disown(egress_id)
 
 
 #: What an egress whose storage did not answer is told.

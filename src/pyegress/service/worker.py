@@ -34,7 +34,8 @@ READY_TIMEOUT = 60.0
 SILENCE_TIMEOUT = 60.0
 #: How long a process may take to end after it has closed its side.
 EXIT_TIMEOUT = 10.0
-_LAST_WORDS = 20
+#: Lines: the stacks of some threads, and what was said before.
+_LAST_WORDS = 100
 
 
 class Worker:

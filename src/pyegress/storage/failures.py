@@ -26,9 +26,13 @@ class _Cause:
     retryable: bool = False
 
 
+_NO_CREDENTIALS = "Send some with the request, or set them in the environment"
 _CHECK_TLS = "Check endpoint and its certificate"
 #: The first sign that is found counts.
 _CAUSES = (
+    # Asked last of all for credentials, so whatever it answers, there are none.
+    _Cause("metadata.google.internal", "this machine has no credentials", _NO_CREDENTIALS),
+    _Cause("169.254.169.254", "this machine has no credentials", _NO_CREDENTIALS),
     _Cause("dns error", "the host {host} is not known (DNS)", "Check endpoint, account and region", True),
     _Cause(
         "invalid peer certificate", "the certificate of {host} is not trusted", "Check endpoint and its certificate"
@@ -59,8 +63,6 @@ _CAUSES = (
         "the credentials cannot be read",
         "Send the service account's key as JSON, unchanged",
     ),
-    _Cause("metadata.google.internal", "this machine has no credentials", "Send credentials with the request", True),
-    _Cause("169.254.169.254", "this machine has no credentials", "Send access_key and secret with the request", True),
     _Cause("timed out", "{host} did not answer in time", "Check endpoint and network", True),
 )
 #: By HTTP status where nothing else is known.

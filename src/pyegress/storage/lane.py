@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyegress.clock import Monotonic, monotonic
-from pyegress.errors import EgressError, OutputFailed
+from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.lifecycle.uploading import UploadTried
 from pyegress.plan.containers import content_type
 from pyegress.plan.storage import AliOssStorage, AzureStorage, S3Storage, Storage
@@ -80,7 +80,8 @@ class Lane:
             try:
                 return Brought(await self._attempts(self._destination, path, name, kind, sent, wait), backup=False)
             except OutputFailed as error:
-                if self._backup is None:
+                # A file that cannot be read is no fault of the storage.
+                if self._backup is None or error.fault is Fault.SERVER:
                     raise
                 first = error
                 logger.warning("%s; the backup storage is used", error.message)
@@ -112,10 +113,10 @@ class Lane:
                 progress.take_back()
                 failed = error if isinstance(error, OutputFailed) else _as_failure(error)
                 self._tried(name, kind, begun, failed, destination)
-                if self._failing_since is None:
-                    self._failing_since = begun
-                left = patience(self._failing_since) if failed.retryable else 0.0
-                if left <= 0:
+                if not failed.retryable:
+                    raise failed from None
+                self._failing_since = self._failing_since or begun
+                if (left := patience(self._failing_since)) <= 0:
                     raise failed from None
                 if not self.failing:
                     logger.warning("%s; it is tried again", failed.message)

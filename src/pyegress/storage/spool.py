@@ -4,6 +4,7 @@
 * `journal.jsonl`: what has happened, see `journal_entries`.
 * `media/<storage>/…`: what goes to a remote storage. Local outputs are written at their place, the journal names them.
 * `lock`: held by the one process that works on the folder; it falls with that process.
+* `owner`: held by the service that looks after the folder; several may share a spool.
 * `alone.PID`: that process has lost its supervisor, and works on.
 
 Whoever creates a folder writes its plan first, and the folder appears with it: a folder without a plan is none.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,7 +32,10 @@ from pyegress.storage.journal import Journal, read_journal
 from pyegress.storage.journal_entries import ObjectKey, Record, SpooledObject
 from pyegress.storage.spooled_plan import SpooledPlan
 
-PLAN, JOURNAL, MEDIA, LOCK = "plan.json", "journal.jsonl", "media", "lock"
+PLAN, JOURNAL, MEDIA, LOCK, OWNER = "plan.json", "journal.jsonl", "media", "lock", "owner"
+#: How often, and how many seconds apart, a lock is tried.
+_PROBES, _PROBE = 10, 0.04
+_PAUSE = threading.Event()
 #: Behind it the process that works on without its supervisor.
 ALONE = "alone."
 #: A folder that is being made or removed.
@@ -105,17 +110,27 @@ class SpoolFolder:
     def claim(self) -> Iterator[None]:
         """Hold the lock. Raises EgressError when another process does."""
         with (self.path / LOCK).open("ab") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            # Whoever only asks whether it is held holds it for a moment.
+            if not any(_locked(lock.fileno()) or _PAUSE.wait(_PROBE) for _ in range(_PROBES)):
                 raise EgressError(
                     f"Another process works on egress {self.path.name}",
                     field="egress_id",
                     code=Code.FAILED_PRECONDITION,
                     retryable=True,
                     remedy="Wait until it has ended, or end it",
-                ) from None
+                )
             yield
+
+    def own(self) -> int | None:
+        """Become the service that looks after the folder: a descriptor that holds it, None while another one does."""
+        try:
+            fd = os.open(self.path / OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return None
+        if _locked(fd):
+            return fd
+        os.close(fd)
+        return None
 
     def note_alone(self, info: pb.EgressInfo) -> None:
         """This process works on without its supervisor; `info` is what clients know of the egress."""
@@ -170,17 +185,25 @@ class Spool:
 
     def create(self, plan: SpooledPlan) -> SpoolFolder:
         """Make the folder of an egress; one that is there already stays as it is. It outlives a power cut."""
+        folder, owned = self.create_owned(plan)
+        if owned is not None:
+            os.close(owned)
+        return folder
+
+    def create_owned(self, plan: SpooledPlan) -> tuple[SpoolFolder, int | None]:
+        """`create`, and `own` before anybody else can see the folder."""
         folder = self.folder(plan.egress_id)
         if (folder.path / PLAN).exists():
-            return folder
+            return folder, folder.own()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = folder.path.with_name(f"{_HIDDEN}{folder.path.name}{_NEW}")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
+        owned = SpoolFolder(new).own()
         write_synced(new / PLAN, plan.encode())
         new.rename(folder.path)
         sync_folder(self.directory)
-        return folder
+        return folder, owned
 
     def folders(self) -> list[SpoolFolder]:
         """Every folder that has a plan, oldest first."""
@@ -203,6 +226,14 @@ class Spool:
     def space(self) -> DiskSpace:
         """Of the file system that the spool is on."""
         return disk_space(self.directory)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def disk_space(path: Path) -> DiskSpace:

@@ -63,7 +63,7 @@ async def open_store(storage: Storage) -> Store:
 async def _s3(storage: S3Storage) -> S3Store:
     region = storage.region or _machine_region()
     if not region:
-        region = DEFAULT_REGION if storage.endpoint else await _region_of(storage)
+        region = DEFAULT_REGION if storage.endpoint else await region_of(storage)
     config: S3Config = {"region": region, "skip_signature": False}
     in_path = path_style(storage)
     config["virtual_hosted_style_request"] = not in_path
@@ -89,13 +89,13 @@ def _machine_region() -> str:
     return os.environ.get("AWS_REGION", "") or os.environ.get("AWS_DEFAULT_REGION", "")
 
 
-async def _region_of(storage: S3Storage) -> str:
-    """Where a bucket is: Amazon tells everybody in a header, allowed to read it or not."""
+async def region_of(storage: S3Storage, amazon: str = f"https://{S3_HOST}") -> str:
+    """Where a bucket is: Amazon tells everybody in a header, allowed to read it or not. Raises OutputFailed."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session,
             session.head(
-                f"https://{S3_HOST}/{quote(storage.bucket)}",
+                f"{amazon}/{quote(storage.bucket)}",
                 allow_redirects=False,
                 proxy=proxy_url(storage.proxy),
             ) as response,

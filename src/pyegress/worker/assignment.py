@@ -14,7 +14,7 @@ from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan
-from pyegress.plan.selection import OneTrack
+from pyegress.plan.selection import OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.plan.sources import MediaSource
 from pyegress.storage.spool import MEDIA
 from pyegress.worker.delivered_session import DeliveredSession
@@ -116,14 +116,16 @@ async def finish_launch(
 
 
 def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutput]:
-    """A plan that copies one track, and its file."""
-    (output,) = plan.outputs
-    if plan.connection is None or not isinstance(output, FileOutput):
-        raise ValueError("copies are of a room, and go to a file")
+    """A plan that copies, and its file."""
+    (output, *others) = plan.outputs
+    if plan.connection is None:
+        raise ValueError("copies are of a room")
+    if others or not isinstance(output, FileOutput):
+        raise ValueError("copies go to a file")
     return (
         CopyPlan(
             connection=plan.connection,
-            selection=_track(plan),
+            selection=_selection(plan),
             output=str(delivery.place(output.path, output.storage)),
             duration=plan.max_duration,
             wait=plan.waits.tracks,
@@ -137,13 +139,13 @@ def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutp
     )
 
 
-def _track(plan: RecordingPlan) -> OneTrack:
+def _selection(plan: RecordingPlan) -> Selection:
     match plan.source:
-        case OneTrack() as track:
-            return track
+        case OneTrack() | ParticipantTracks() | TrackPair() as tracks:
+            return tracks
         case MediaSource(video=video, audio=audio):
             if video is not None:
                 return OneTrack(track_id=video.track_id)
             if audio is not None:
                 return OneTrack(track_id=audio.routes[0].value)
-    raise ValueError("copies are of one track")
+    raise ValueError("copies are of tracks")

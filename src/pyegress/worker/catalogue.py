@@ -26,8 +26,12 @@ class Entry:
 class Catalogue:
     """A `Delivery` around another one."""
 
-    def __init__(self, inner: Delivery) -> None:
+    def __init__(self, inner: Delivery, *, remember: bool = True) -> None:
+        """Without `remember` nothing is listed: weeks of segments cost nothing."""
         self._inner = inner
+        self._remember = remember
+        #: Whether anything went to the backup storage.
+        self.backup_used = False
         self._storages: dict[Path, Storage] = {}
         #: In the order in which they were handed over; what is delivered again is where it was first.
         self._entries: dict[str, Entry | None] = {}
@@ -36,11 +40,6 @@ class Catalogue:
     def entries(self) -> tuple[Entry, ...]:
         """Everything that is delivered."""
         return tuple(entry for entry in self._entries.values() if entry is not None)
-
-    @property
-    def backup_used(self) -> bool:
-        """Whether anything went to the backup storage."""
-        return any(entry.delivered.backup for entry in self.entries)
 
     def place(self, name: str, storage: Storage) -> Path:
         path = self._inner.place(name, storage)
@@ -52,7 +51,8 @@ class Catalogue:
         with suppress(OSError):
             made = Wall(path.stat().st_mtime)
         key = f"{kind.value} {path}"
-        self._entries.setdefault(key, None)
+        if self._remember:
+            self._entries.setdefault(key, None)
         future = self._inner.deliver(path, kind)
         future.add_done_callback(partial(self._over, key, kind, self._storages.pop(path, None), made))
         return future
@@ -66,7 +66,10 @@ class Catalogue:
     def _over(
         self, key: str, kind: ObjectKind, storage: Storage | None, made: Wall, future: asyncio.Future[Delivered]
     ) -> None:
-        if not future.cancelled() and future.exception() is None:
+        if future.cancelled() or future.exception() is not None:
+            return
+        self.backup_used = self.backup_used or future.result().backup
+        if self._remember:
             known = self._entries.get(key)
             storage = storage if known is None else known.storage
             self._entries[key] = Entry(kind, future.result(), storage, made)

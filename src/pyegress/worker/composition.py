@@ -23,6 +23,7 @@ from pyegress.media.taps import PictureTap
 from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.muxer import StreamSpec
+from pyegress.plan.file_names import waits_for_publisher
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.refusals import websocket_takes_no_video
 from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
@@ -79,6 +80,9 @@ class Composition:
         self._feeds: list[Feed] = []
         self._tracks: dict[Feed, Participant] = {}
         self._channels: dict[str, Channel] = {}
+        self._room = "", ""
+        #: What came before there was a name.
+        self._early: list[Message] = []
         self._begun: Monotonic | None = None
         self._utc_offset = wall() - monotonic()
         self.warnings: list[str] = []
@@ -133,7 +137,13 @@ class Composition:
 
     def joined(self, room_name: str, room_sid: str) -> None:
         """Room tokens are known: outputs can be named, and encoders made ready."""
-        self._plan = named_files(self._plan, room_name, room_sid, self._delivery)
+        self._room = room_name, room_sid
+        if not waits_for_publisher(self._plan):
+            self._open()
+
+    def _open(self, publisher: str = "") -> None:
+        room_name, room_sid = self._room
+        self._plan = named_files(self._plan, room_name, room_sid, self._delivery, publisher=publisher)
         loop = asyncio.get_running_loop()
         source = Source(
             kinds=self._plan.encoded,
@@ -166,10 +176,16 @@ class Composition:
             pictures=[PictureTap(every, outputs.picture)] if (every := self._plan.image_interval) else [],
             on_sound=outputs.sound if self._plan.raw_sound else None,
         )
+        early, self._early = self._early, []
+        for message in early:
+            self._engine.post(message)
 
     def feed(self, participant: Participant, track: TrackPublication) -> Feed:
         """The feed of a track that the plan wants. Raises EgressError when it cannot be recorded."""
         recordable(participant, track)
+        # Whoever shows the pictures gives the name, else who is heard.
+        if self._outputs is None and (track.kind is Kind.VIDEO or not self._plan.with_video):
+            self._open(participant.identity)
         feed = Feed(participant, track, self, rank=len(self._feeds), now=monotonic())
         self._feeds.append(feed)
         self._tracks[feed] = participant
@@ -262,6 +278,8 @@ class Composition:
     def _post(self, message: Message) -> None:
         if self._engine is not None:
             self._engine.post(message)
+        else:
+            self._early.append(message)
 
     def _muted(self, track_id: str, muted: bool, at: Monotonic | None) -> None:
         """Receivers of raw sound are told, by name of the track where there are several."""

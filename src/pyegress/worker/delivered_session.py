@@ -32,7 +32,6 @@ from pyegress.plan.storage import Storage
 from pyegress.worker.catalogue import Catalogue
 from pyegress.worker.delivery import Delivery, ObjectKind
 from pyegress.worker.egress_session import EgressSession
-from pyegress.worker.pipeline import HasSteps
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.uploads import Uploads
 
@@ -62,7 +61,7 @@ class DeliveredSession:
         self._plan = plan
         self._uploads = uploads
         self._on_progress = on_progress
-        self._catalogue = Catalogue(delivery or uploads)
+        self._catalogue = Catalogue(delivery or uploads, remember=plan is not None and plan.manifest)
         self.inner = make(self._catalogue, self._report)
 
     @property
@@ -72,12 +71,15 @@ class DeliveredSession:
     def stop(self, reason: EndReason = EndReason.STOPPED, details: str = "") -> None:
         self.inner.stop(reason, details)
 
-    def steps(self) -> list[Step]:
-        """Those of the session inside."""
-        return self.inner.steps() if isinstance(self.inner, HasSteps) else []
+    def give_up(self) -> None:
+        """Wait for no upload any more: what is not there is kept on this machine, and told as an error."""
+        self._uploads.give_up()
 
     def progress(self) -> Progress:
         return self._with_uploads(self.inner.progress())
+
+    def steps(self) -> list[Step]:
+        return self.inner.steps()
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         self.inner.update_streams(request)

@@ -7,6 +7,7 @@ from typing import Protocol
 from livekit.protocol import egress as pb
 
 from pyegress.lifecycle.recording import EndReason, Lifecycle
+from pyegress.media.steps import Step
 from pyegress.worker.progress import Progress, RecordingResult
 
 
@@ -22,6 +23,9 @@ class EgressSession(Protocol):
 
     def progress(self) -> Progress:
         """A snapshot of now."""
+
+    def steps(self) -> list[Step]:
+        """What it is made of behind its sources, for `/debug`. Counters may be of different moments."""
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from pyegress.clock import Wall, wall
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.outcome import Failure, FileOutcome, ImagesOutcome, Outcome, SegmentsOutcome
+from pyegress.outputs.disk import temporary_beside
 from pyegress.outputs.left_file import LeftFile, checksum_of, finish_left
 from pyegress.outputs.left_segments import ListedSegment, finish_playlist, finish_segment
 from pyegress.plan.recording_plan import ImageOutput, RecordingPlan, SegmentOutput
@@ -19,12 +20,13 @@ from pyegress.plan.redact import lacks_secrets
 from pyegress.storage.journal_entries import Finished, Planned, Record, Refused, SpooledObject, SpoolState, Withdrawn
 from pyegress.storage.objects import ObjectKind
 from pyegress.worker.delivery import Delivered, Delivery
+from pyegress.worker.left_manifest import left_manifest, manifest_places
 from pyegress.worker.spooled import Spooled, end_reason, named_kind, storages_of
 
 logger = logging.getLogger(__name__)
 
-#: Playlists name what must be there before; the manifest tells where everything is.
-_ORDER = (ObjectKind.FILE, ObjectKind.SEGMENT, ObjectKind.IMAGE, ObjectKind.PLAYLIST, ObjectKind.MANIFEST)
+#: Playlists name what must be there before. The manifest, which tells where everything is, is made anew.
+_ORDER = (ObjectKind.FILE, ObjectKind.SEGMENT, ObjectKind.IMAGE, ObjectKind.PLAYLIST)
 _JPEG_END = b"\xff\xd9"
 #: Objects that are delivered at the same time.
 _AT_ONCE = 8
@@ -39,10 +41,13 @@ class LeftEgress:
         self._delivery = delivery
         self._storages = storages_of(plan)
         self._errors: list[EgressError] = []
+        self._warnings: list[str] = []
 
     async def finish(self) -> Outcome:
         """What became of the egress. Errors do not raise: they are in the outcome."""
         record = await self._spooled.record()
+        if record.state is SpoolState.DONE:
+            return self._outcome(record)
         if record.state is not SpoolState.UPLOADING:
             self._spooled.move(SpoolState.FINISHING, record.end_reason)
         for kind in _ORDER:
@@ -55,6 +60,8 @@ class LeftEgress:
         self._spooled.move(SpoolState.UPLOADING)
         for kind in _ORDER:
             await self._deliver_all([item for item in record.waiting if item.kind is kind])
+        record = await self._spooled.record()
+        await self._write_manifests(record)
         await self._delivery.aclose()
         return self._outcome(await self._spooled.record())
 
@@ -78,6 +85,7 @@ class LeftEgress:
             return
         if made.warning:
             logger.warning("%s", made.warning)
+            self._warnings.append(made.warning)
         self._spooled.append(Finished(wall(), item.key, kind, made.size, made.checksum, made.duration))
 
     def _finisher(self, item: SpooledObject, kind: ObjectKind, record: Record) -> Callable[[Path], LeftFile | None]:
@@ -172,6 +180,18 @@ class LeftEgress:
             self._spooled.append(Refused(wall(), item.key, failure.message, failure.retryable))
             return None
 
+    async def _write_manifests(self, record: Record) -> None:
+        """One beside each output that wants it. What goes wrong is logged only."""
+        error = self._errors[0].message if self._errors else ""
+        content = left_manifest(self._plan, record, error=error).encode()
+        for name, storage in manifest_places(self._plan, record):
+            path = self._delivery.place(name, storage)
+            try:
+                await asyncio.to_thread(_written, path, content)
+                await self._delivery.deliver(path, ObjectKind.MANIFEST)
+            except (EgressError, OSError) as failure:
+                logger.warning("the manifest %s was not written: %s", name, failure)
+
     # -- what is told -----------------------------------------------------------------------------------------------
 
     def _outcome(self, record: Record) -> Outcome:
@@ -182,6 +202,9 @@ class LeftEgress:
             reason=end_reason(record.end_reason),
             files=tuple(self._file(item, zero) for item in items if item.kind is ObjectKind.FILE),
             error=Failure.of(error) if error is not None else None,
+            note="; ".join(self._warnings),
+            backup_used=any(item.backup for item in items),
+            manifest_location=next((item.location for item in items if item.kind is ObjectKind.MANIFEST), ""),
             segments=tuple(self._all_segments(items, zero)),
             images=tuple(self._all_images(items, zero)),
         )
@@ -229,6 +252,13 @@ class LeftEgress:
 def _same(name: str, planned: str) -> bool:
     """Whether a name is the planned one, whose tokens of the room may not be filled in."""
     return name == planned or ("{" in planned and os.path.splitext(name)[1] == os.path.splitext(planned)[1])
+
+
+def _written(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = temporary_beside(path)
+    beside.write_bytes(content)
+    beside.replace(path)
 
 
 def _moved(source: Path, target: Path) -> None:

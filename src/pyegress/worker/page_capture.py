@@ -14,6 +14,7 @@ from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import EgressError, Fault
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.media.capture_engine import CaptureEngine
+from pyegress.media.steps import Stage, Step
 from pyegress.media.taps import PictureTap
 from pyegress.outputs.file_writer import FileResult
 from pyegress.plan.recording_plan import RecordingPlan
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class PageCapture:
-    """Made when the browser runs, `begin` when the recording does, `finish` once. On the event loop; none blocks."""
+    """Made when the browser runs, `begin` when the recording does, `end` and `finish` once. Nothing blocks the loop."""
 
     def __init__(
         self,
@@ -111,15 +112,28 @@ class PageCapture:
         """Second 0 of the outputs is `at`."""
         self._engine.begin(at)
 
+    def steps(self) -> list[Step]:
+        """What is captured, and what becomes of it."""
+        stats, video = self._engine.stats, self._plan.video
+        steps = []
+        if video is not None:
+            name = f"page {video.width}x{video.height} at {video.framerate:g} fps"
+            counters: dict[str, float | str] = {"pictures": stats.pictures, "dropped": stats.dropped}
+            steps.append(Step(Stage.COMPOSITION, name, counters))
+        return [*steps, *self._outputs.steps()]
+
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
         self._outputs.update_streams(request)
 
-    async def finish(self, end: Monotonic) -> Recorded:
-        """Capture up to `end` and finish every output."""
+    async def end(self, end: Monotonic) -> None:
+        """Capture up to `end`; the browser is not needed any more then."""
         await asyncio.wrap_future(self._engine.finish(end))
         if text := too_slow(self._engine.stats):
             self._on_warning(text)
+
+    async def finish(self) -> Recorded:
+        """Finish and deliver every output."""
         return await self._outputs.finish()
 
     def _describe(self, result: FileResult, dropped: int) -> RecordedFile:

@@ -17,6 +17,7 @@ from pyegress.browser.page_errors import no_signal_error
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
+from pyegress.media.steps import Step
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.worker.delivery import Delivery, InPlace
 from pyegress.worker.encoded_outputs import not_recording_yet
@@ -80,6 +81,10 @@ class PageSession:
             paths=tuple(capture.paths) if capture is not None else (),
             streams=capture.streams if capture is not None else (),
         )
+
+    def steps(self) -> list[Step]:
+        """The page as it is captured, and what becomes of it."""
+        return self._capture.steps() if self._capture is not None else []
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
@@ -248,14 +253,17 @@ class PageSession:
         self._waiting_for = ""
         self._report()
         capture = self._capture
-        recorded = await capture.finish(end) if capture is not None else Recorded()
+        if capture is not None:
+            await capture.end(end)
+        # Uploads may take their time, and a browser takes half a core.
+        await self._close()
+        recorded = await capture.finish() if capture is not None else Recorded()
         error = stop.error or next(iter(recorded.errors), None)
         began = capture.started_at if capture is not None else None
         name, sid = self._room, self.plan.room_id
         result = result_of(
             stop, recorded, error, started_at=began, warnings=self.warnings, room_name=name, room_sid=sid
         )
-        await self._close()
         self._move(result.state, stop.details or result.reason.value)
         self._report()
         return result

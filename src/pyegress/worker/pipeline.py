@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol, runtime_checkable
 
 from pyegress.media.steps import Stage, Step
-from pyegress.worker.progress import Progress, TrackProgress
+from pyegress.worker.egress_session import EgressSession
+from pyegress.worker.progress import TrackProgress
 
 
-@runtime_checkable
-class HasSteps(Protocol):
-    """What knows its steps behind the sources."""
-
-    def steps(self) -> list[Step]:
-        """They are read while media threads write: figures may be those of different moments."""
-
-
-def pipeline_text(progress: Progress, session: object) -> str:
+def pipeline_text(session: EgressSession) -> str:
     """The pipeline of a session, one line a step."""
+    progress = session.progress()
     lines = [f"{progress.state.value}, {progress.elapsed:.1f} s, {progress.bytes_written} bytes written"]
     if progress.waiting_for:
         lines.append(f"waits for {progress.waiting_for}; sees {'; '.join(progress.seen) or 'nobody'}")
+    if (uploads := progress.uploads) is not None:
+        lines.append(
+            f"uploads: {uploads.waiting} objects and {uploads.bytes_waiting} bytes wait, {uploads.delivered} delivered"
+            + (f"; failing: {uploads.failing}" if uploads.failing else "")
+        )
     if progress.reconnecting:
         lines.append("the connection is being re-established")
     steps = [_source(track) for track in progress.tracks]
-    steps += session.steps() if isinstance(session, HasSteps) else []
+    steps += session.steps()
     shown = [stage for stage in Stage if any(step.stage is stage for step in steps)]
     lines.append(" -> ".join(stage.value for stage in shown) or "no media yet")
     for stage in shown:

@@ -34,9 +34,15 @@ def check_files(plan: RecordingPlan, delivery: Delivery) -> None:
             _check_free(plan, path)
 
 
-def named_files(plan: RecordingPlan, room_name: str, room_sid: str, delivery: Delivery) -> RecordingPlan:
-    """The plan with the names that its outputs get in this room. Raises OutputFailed as `check_files` does."""
-    named = resolve_names(plan, {"room_name": room_name, "room_id": room_sid})
+def named_files(
+    plan: RecordingPlan, room_name: str, room_sid: str, delivery: Delivery, *, publisher: str = ""
+) -> RecordingPlan:
+    """The plan with the names that its outputs get in this room. Raises OutputFailed as `check_files` does.
+
+    `publisher` is the identity of who publishes, where that is one.
+    """
+    tokens = {"room_name": room_name, "room_id": room_sid}
+    named = resolve_names(plan, tokens | ({"publisher_identity": publisher} if publisher else {}))
     for path in _local(named, delivery):
         check_folder(path.parent)
         _check_free(plan, path)

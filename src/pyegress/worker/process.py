@@ -122,7 +122,11 @@ class WorkerProcess:
                 if not await self._was_received() and not outcome.pending:
                     self._spooled.leave(conclude(launch.read_info(), outcome, wall())[-1])
         except EgressError as error:
-            self.say(Ended(Outcome(EndReason.FAILURE, error=Failure.of(error))))
+            # Somebody else finishes it.
+            if isinstance(order, Finish) and error.retryable:
+                self.say(Ended(Outcome(EndReason.FAILURE, pending=error.message)))
+            else:
+                self.say(Ended(Outcome(EndReason.FAILURE, error=Failure.of(error))))
             await self._was_received()
 
     async def _outcome(self, order: Launch | Finish, launch: Launch) -> Outcome:
@@ -244,8 +248,7 @@ class WorkerProcess:
             return tasks_text()
         if self._assignment is None:
             return "nothing is recorded\n"
-        session = self._assignment.session
-        return pipeline_text(session.progress(), session)
+        return pipeline_text(self._assignment.session)
 
     async def _was_received(self) -> bool:
         waiting = [asyncio.create_task(event.wait()) for event in (self._received, self._alone)]

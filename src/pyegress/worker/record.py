@@ -100,6 +100,13 @@ class Recording:
         if self._session is not None:
             self._session.stop(EndReason.STOPPED)
 
+    def give_up(self) -> None:
+        """Stop, and wait for no upload: what is not there is kept on this machine, and the error says where."""
+        self.stop()
+        give_up = getattr(self._session, "give_up", None)
+        if give_up is not None:
+            give_up()
+
     async def wait(self) -> RecordingResult:
         """Wait for the end, by itself or by `stop`."""
         assert self._task is not None, "use `async with`"

@@ -64,7 +64,9 @@ class SegmentSink:
         if names.live_playlist:
             self._playlists.append((names.live_playlist, LivePlaylist(settings)))
         self._paths = [delivery.place(name, output.storage) for name, _ in self._playlists]
-        self._folder = delivery.place(names.prefix, output.storage).parent
+        # Segments are named when they begin, by a thread that does not ask the delivery.
+        beside = posixpath.relpath(posixpath.dirname(names.prefix) or ".", posixpath.dirname(names.playlist) or ".")
+        self._folder = Path(posixpath.normpath(self._paths[0].parent / beside))
         self._first = FirstPackets(source, self._begin)
         self._thread: SegmentThread | None = None
         self._pending: deque[_Pending] = deque()
@@ -128,7 +130,11 @@ class SegmentSink:
             path_for=self._path_for,
         )
         events = SegmentEvents(
-            on_header=self._on_header, on_segment=self._on_segment, on_part=self._on_part, on_failed=self._fail
+            on_header=self._on_header,
+            on_begun=self._on_begun,
+            on_segment=self._on_segment,
+            on_part=self._on_part,
+            on_failed=self._fail,
         )
         self._thread = SegmentThread(plan, streams, events)
         return self._thread.submit
@@ -138,7 +144,6 @@ class SegmentSink:
         return Wall((self._source.started_at() or Wall(0.0)) + start)
 
     def _path_for(self, number: int, start: float) -> Path:
-        # Called by the writing thread, so without the delivery: segments lie side by side.
         name = segment_name(
             self._output.names.prefix, self._output.format, self._output.suffix, number, self._at(start)
         )
@@ -153,9 +158,12 @@ class SegmentSink:
     def _on_header(self, path: Path) -> None:
         self._deliver(None, path)
 
+    def _on_begun(self, path: Path) -> None:
+        self._place(self._name(path))
+
     def _on_segment(self, file: SegmentFile) -> None:
         self._growing = None
-        self._deliver(file, self._place(self._name(file.path)))
+        self._deliver(file, file.path)
 
     def _on_part(self, file: SegmentFile) -> None:
         self._growing = file

@@ -18,6 +18,7 @@ from pyegress.errors import EgressError
 from pyegress.lifecycle.outcome import Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.outputs.left_file import checksum_of
+from pyegress.plan.containers import MANIFEST
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.redact import redacted
 from pyegress.plan.storage import Storage
@@ -139,9 +140,16 @@ class Spooled:
     async def settle(self, outcome: Outcome) -> Outcome:
         """Enter the last state that is true, and say what is not delivered: as pending if it may yet be."""
         record = await self.record()
+        durations = {file.filename: file.duration for file in outcome.files}
+        for item in record.objects.values():
+            # Whoever tells it after us does not have the file.
+            if item.kind is ObjectKind.FILE and not item.duration and item.key.name in durations:
+                whole = Finished(wall(), item.key, item.kind, item.size or 0, item.checksum, durations[item.key.name])
+                self.append(whole)
         waiting = []
         for item in record.waiting:
-            if item.finished or await asyncio.to_thread(self.folder.path_of(item).exists):
+            # Nobody waits for a manifest: everybody is told what it says.
+            if not self._is_manifest(item) and (item.finished or await self._there(item)):
                 waiting.append(item)
             else:
                 self.append(Withdrawn(wall(), item.key))
@@ -161,6 +169,12 @@ class Spooled:
         ours = outcome.error is not None and any(outcome.error.message in one for one in reasons)
         reasoned = replace(outcome, error=None, reason=outcome.reason) if ours else outcome
         return replace(reasoned, pending=reason)
+
+    def _is_manifest(self, item: SpooledObject) -> bool:
+        return item.kind is ObjectKind.MANIFEST or item.key.name.endswith(self.folder.path.name + MANIFEST[0])
+
+    async def _there(self, item: SpooledObject) -> bool:
+        return await asyncio.to_thread(self.folder.path_of(item).exists)
 
     def _append(self, entries: tuple[Entry, ...]) -> None:
         assert self._journal is not None

@@ -50,6 +50,8 @@ class _Object:
     place: _Place
     kind: ObjectKind
     size: int
+    #: How often its place had been asked for when it was handed over last.
+    version: int
     waiting: list[asyncio.Future[Delivered]] = field(default_factory=list)
     sent: int = 0
 
@@ -84,8 +86,7 @@ class Uploads:
         self._in_turn = 0
         self._delivered = self._bytes_delivered = 0
         self._ending_since: Monotonic | None = None
-        #: Whether anything went to the backup storage.
-        self.backup_used = False
+        self._given_up = False
 
     @property
     def progress(self) -> UploadProgress:
@@ -121,6 +122,7 @@ class Uploads:
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         if (known := self._objects.get(path)) is not None:
             known.waiting.append(future)
+            known.version = place.asked
             return future
         if len(self._queue) >= MOST_WAITING:
             future.set_exception(_queue_full(place.storage, len(self._queue), path))
@@ -128,7 +130,7 @@ class Uploads:
         size = 0
         with suppress(OSError):
             size = path.stat().st_size
-        item = self._objects[path] = _Object(path, place, kind, size, [future])
+        item = self._objects[path] = _Object(path, place, kind, size, place.asked, [future])
         if kind is ObjectKind.PLAYLIST:
             # Not behind the segments that it does not name yet: viewers wait for it.
             self._start(self._upload(item))
@@ -149,6 +151,13 @@ class Uploads:
         """The recording has ended: patience does too. Idempotent."""
         if self._ending_since is None:
             self._ending_since = monotonic()
+
+    def give_up(self) -> None:
+        """Bring nothing more: what is not confirmed stays where it is, and is told as an error. Idempotent."""
+        self._given_up = True
+        for task in self._active:
+            task.cancel()
+        self._start_next()
 
     async def aclose(self) -> None:
         """Wait until everything is confirmed or given up."""
@@ -180,6 +189,10 @@ class Uploads:
         return max(since, self._ending_since) + LAST_PATIENCE - now
 
     def _start_next(self) -> None:
+        while self._queue and self._given_up:
+            item = self._queue.popleft()
+            del self._objects[item.path]
+            _fail(item.waiting, _broken_off(item))
         while self._queue and self._in_turn < AT_ONCE:
             self._in_turn += 1
             self._start(self._upload_in_turn(self._queue.popleft()))
@@ -209,7 +222,7 @@ class Uploads:
 
     async def _bring(self, item: _Object) -> None:
         waiting, item.waiting = item.waiting, []
-        place, version = item.place, item.place.asked
+        place, version = item.place, item.version
         item.sent = 0
 
         def sent(count: int) -> None:
@@ -222,13 +235,15 @@ class Uploads:
         except EgressError as error:
             _fail(waiting, _kept(error, item.path))
             return
+        except asyncio.CancelledError:
+            _fail([*waiting, *item.waiting], _broken_off(item))
+            raise
         except BaseException as error:
             _fail(waiting, EgressError(f"An upload failed: {type(error).__name__}"))
             raise
         place.confirmed = version
         self._delivered += 1
         self._bytes_delivered += brought.stored.size
-        self.backup_used = self.backup_used or brought.backup
         stored = brought.stored
         for future in waiting:
             if not future.done():
@@ -255,6 +270,11 @@ def _kept(error: EgressError, path: Path) -> OutputFailed:
     return OutputFailed(
         error.message, remedy=remedy, field=error.field, code=error.code, fault=error.fault, retryable=error.retryable
     )
+
+
+def _broken_off(item: _Object) -> OutputFailed:
+    label = item.place.storage.label
+    return _kept(OutputFailed(f"{label} upload failed: it was broken off", field=label, retryable=True), item.path)
 
 
 def _queue_full(storage: Storage, count: int, path: Path) -> OutputFailed:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 
+from pyegress.codecs import Codec
 from pyegress.outputs.hls.mpeg_ts import CLOCK, ORIGIN, PACKET
 from pyegress.plan.encodings import AudioCodec, VideoCodec
 from pyegress.plan.recording_plan import SegmentFormat
+from pyegress.rtp.codec_config import START_CODE, split_annexb
+from pyegress.rtp.frame import EncodedFrame
 from tests.media.encoding import clicks, stamps
 from tests.outputs.hls.streams import CLICKS, FPS, SECONDS, Made, encoded, segments
+from tests.outputs.media import decode_video, spec_of
+from tests.outputs.media import video as copied_video
 
 pytestmark = pytest.mark.media
 
@@ -127,3 +133,25 @@ def assert_conforms(made: Made, *, sound_only: bool = False) -> None:
     assert times == sorted(times)
     assert all(0 < after - before <= CLOCK // 10 for before, after in pairwise(clocks))
     assert len(times) > (200 if sound_only else 300)
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.H265])
+def test_copies_have_parameter_sets_in_every_segment(tmp_path: Path, codec: Codec) -> None:
+    """Publishers send them once; whoever begins with a later segment needs them there."""
+    published = copied_video(codec, 75)
+    sets = (1, 2, 3) if codec is Codec.H265 else (7, 8)
+
+    def bare(frame: EncodedFrame) -> EncodedFrame:
+        kinds = [
+            (nal[0] >> 1 & 0x3F) - 31 if codec is Codec.H265 else nal[0] & 0x1F for nal in split_annexb(frame.payload)
+        ]
+        kept = [nal for nal, kind in zip(split_annexb(frame.payload), kinds, strict=True) if kind not in sets]
+        return replace(frame, payload=b"".join(START_CODE + nal for nal in kept))
+
+    frames = (published[0], *map(bare, published[1:]))
+    assert frames[25].keyframe
+    assert len(frames[25].payload) < len(published[25].payload)
+    made = segments(TS, ((spec_of(frames),), (frames,)))
+    assert made.durations == [1.0] * 3
+    for number in range(3):
+        assert len(decode_video(made.alone(tmp_path, number))) == 25

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import av
@@ -15,13 +16,17 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from pyegress.clock import monotonic
 from pyegress.codecs import Codec, Kind
 from pyegress.demo.server import free_port
 from pyegress.errors import Code, EgressError
+from pyegress.lifecycle.outcome import StreamStatus
 from pyegress.media.audio_encoder import AudioEncoder
 from pyegress.outputs.encoded_streams import audio_stream
 from pyegress.outputs.rtmp.publisher import RtmpPublisher
 from pyegress.outputs.rtmp.twitch import TwitchIngests
+from pyegress.outputs.streaming import sender
+from pyegress.outputs.streaming.sender import StreamSender
 from pyegress.outputs.streaming.unit import Unit
 from pyegress.plan.encodings import AudioCodec, AudioEncoding, VideoCodec, VideoEncoding
 from pyegress.plan.stream_urls import destination
@@ -111,6 +116,7 @@ async def test_what_servers_say(server: RtmpServer) -> None:
     assert "nothing listens at 127.0.0.1" in await encoders.failure(
         f"rtmp://127.0.0.1:{free_port(socket.SOCK_STREAM)}/a/{KEY}"
     )
+    assert "connection refused" in await encoders.failure(f"rtmp://localhost:{free_port(socket.SOCK_STREAM)}/a/{KEY}")
     assert "cannot be resolved" in await encoders.failure(f"rtmp://no-such-host.invalid/a/{KEY}")
     assert "does not answer with TLS" in await encoders.failure(server.url(KEY).replace("rtmp:", "rtmps:"))
     closed = await encoders.publisher.connect(destination(server.url(KEY, "closed")))
@@ -135,6 +141,47 @@ async def test_servers_that_accept_and_say_nothing(server: RtmpServer) -> None:
         assert connection.pending
         assert 0 < connection.taken < MUCH
         await connection.aclose(orderly=False)
+
+
+async def test_a_server_that_stalls_is_left_and_called_again(
+    server: RtmpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_WATCH", 0.05)
+    encoders = Encoders()
+    async with TcpProxy("127.0.0.1", server.port) as proxy:
+        target = destination(f"rtmp://127.0.0.1:{proxy.port}/recorded/stalls")
+        wanted: list[float] = []
+        stream = StreamSender(
+            target,
+            partial(encoders.publisher.connect, target),
+            window=20.0,
+            want_start=lambda: wanted.append(monotonic()),
+            on_failed=lambda stream, error: pytest.fail(str(error)),
+            stall=0.3,
+        )
+        await eventually(lambda: wanted, "connected")
+        proxy.stall()
+        for unit in (*encoders.units, *[Unit(Kind.VIDEO, 1.0, False, bytes(MUCH // 4))] * 4):
+            stream.submit(unit)
+        await eventually(lambda: proxy.connections == 2, "it was noticed, and called again")
+        assert stream.outcome.status is StreamStatus.ACTIVE
+        proxy.go_on()
+        await eventually(lambda: len(wanted) == 2, "connected again")
+        for unit in encoders.units:
+            stream.submit(unit)
+        await stream.finish()
+        assert stream.outcome.status.name == "FINISHED"
+        assert stream.outcome.retries >= 1
+    await eventually(lambda: len(server.recordings("stalls")) >= 1, "a recording")
+    await eventually(lambda: decoded(server.recordings("stalls")[-1]) == 25, "every picture of the second time")
+
+
+def decoded(path: Path) -> int:
+    """How many pictures a recording has."""
+    if path.stat().st_size < 1000:
+        return 0
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
 
 
 async def test_a_web_server_is_told_from_an_rtmp_server() -> None:

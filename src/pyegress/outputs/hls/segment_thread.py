@@ -61,9 +61,10 @@ class SegmentPlan:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEvents:
-    """What is called on the event loop: a file is complete, a part more of one is there, nothing more is written."""
+    """What is called on the event loop: a file is begun, complete, has a part more; nothing more is written."""
 
     on_header: Callable[[Path], None]
+    on_begun: Callable[[Path], None]
     on_segment: Callable[[SegmentFile], None]
     on_part: Callable[[SegmentFile], None]
     on_failed: Callable[[EgressError], None]
@@ -158,7 +159,7 @@ class SegmentThread:
 
     def _run(self) -> None:
         try:
-            self._writer = _SegmentWriter(self._plan, self._streams, self._tell)
+            self._writer = _SegmentWriter(self._plan, self._streams, self._events, self._call)
         except Exception as error:
             self._fail(error)
         while True:
@@ -190,12 +191,6 @@ class SegmentThread:
         self._error = _translated(error, self._plan)
         self._call(self._events.on_failed, self._error)
 
-    def _tell(self, file: SegmentFile | Path, *, complete: bool) -> None:
-        if isinstance(file, Path):
-            self._call(self._events.on_header, file)
-        else:
-            self._call(self._events.on_segment if complete else self._events.on_part, file)
-
     def _call(self, function: Callable[..., None], argument: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             self._loop.call_soon_threadsafe(function, argument)
@@ -204,10 +199,17 @@ class SegmentThread:
 class _SegmentWriter:
     """The segments' files."""
 
-    def __init__(self, plan: SegmentPlan, streams: Sequence[StreamSpec], tell: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        plan: SegmentPlan,
+        streams: Sequence[StreamSpec],
+        events: SegmentEvents,
+        call: Callable[[Callable[..., None], object], None],
+    ) -> None:
         self._plan = plan
         self._streams = streams
-        self._tell = tell
+        self._events = events
+        self._call = call
         self._segmenter = Segmenter(streams, duration=plan.duration, piece=plan.part or PIECE_SECONDS)
         self._muxer: SegmentMuxer = segment_muxer(plan.format, streams, wall())
         self._numbers = 0
@@ -218,7 +220,7 @@ class _SegmentWriter:
             file = GrowingFile(plan.header)
             file.append(self._muxer.header)
             file.close()
-            tell(plan.header, complete=True)
+            call(events.on_header, plan.header)
 
     @property
     def bytes_written(self) -> int:
@@ -245,7 +247,7 @@ class _SegmentWriter:
         self._closed_bytes += file.size
         file.close()
         if self._open.duration:
-            self._tell(self._open, complete=True)
+            self._call(self._events.on_segment, self._open)
         else:
             file.path.unlink(missing_ok=True)
 
@@ -254,6 +256,7 @@ class _SegmentWriter:
             path = self._plan.path_for(self._numbers, piece.start)
             self._file = GrowingFile(path)
             self._numbers += 1
+            self._call(self._events.on_begun, path)
             self._open = SegmentFile(path, piece.start, 0.0, 0, piece.discontinuity)
         assert self._file is not None
         assert self._open is not None
@@ -268,7 +271,7 @@ class _SegmentWriter:
         if piece.ends:
             self.give_up()
         elif self._plan.part:
-            self._tell(self._open, complete=False)
+            self._call(self._events.on_part, self._open)
 
 
 def _replace(files: Sequence[tuple[Path, bytes]], done: Future[None]) -> None:

@@ -9,6 +9,7 @@ import struct
 import termios
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 
 from pyegress.clock import monotonic
 from pyegress.codecs import Kind
@@ -67,7 +68,7 @@ class RtmpConnection:
 
         `tls` is what rtmps trusts, None the certificates of the system.
         """
-        context = (tls or ssl.create_default_context()) if address.tls else None
+        context = (tls or await asyncio.to_thread(_trusted)) if address.tls else None
         try:
             async with asyncio.timeout(timeout):
                 reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
@@ -197,3 +198,9 @@ class RtmpConnection:
         except (OSError, AttributeError, ValueError):
             unacknowledged = 0
         return waiting + int(unacknowledged)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates of the system; reading them takes a while."""
+    return ssl.create_default_context()

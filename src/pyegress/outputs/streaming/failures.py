@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import ssl
 
 from pyegress.errors import Code, Fault, OutputFailed, cause_of
 from pyegress.plan.stream_urls import HIDDEN
 
+_NUMBERS = re.compile(r"\[Errno (\d+)\]")
 #: Who hangs up so soon, in seconds, did not want us.
 SOON = 2.0
 
@@ -27,6 +30,9 @@ def stream_failure(shown: str, cause: str, remedy: str) -> OutputFailed:
 def connect_failure(shown: str, host: str, port: int, error: OSError, *, tls: bool = False) -> OutputFailed:
     """The error of a connection that could not be made, over TLS or not."""
     where = f"{host}:{port}"
+    if error.errno is None and (numbers := _NUMBERS.findall(str(error))):
+        # Every address of the host failed: asyncio puts their errors into one text.
+        error = OSError(int(numbers[-1]), os.strerror(int(numbers[-1])))
     match error:
         case socket.gaierror():
             cause = f"the host name {host} cannot be resolved ({error.strerror})"
@@ -35,7 +41,7 @@ def connect_failure(shown: str, host: str, port: int, error: OSError, *, tls: bo
             cause = f"the TLS certificate of {where} is not accepted: {error.verify_message}"
             return stream_failure(shown, cause, "Check the host in the URL, or give the server a valid certificate")
         case ssl.SSLError():
-            cause = f"TLS with {where} failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+            cause = f"TLS with {where} failed: {(getattr(error, 'reason', '') or str(error)).replace('_', ' ').lower()}"
             return stream_failure(shown, cause, "Check that this port speaks TLS, or use the scheme without it")
         case TimeoutError():
             cause = f"{where} does not answer{' with TLS' if tls else ''}"

@@ -67,6 +67,7 @@ class StreamGroup:
         self._senders: list[StreamSender] = []
         self._removing: set[asyncio.Task[None]] = set()
         self._ending = False
+        self._broken = False
 
     @property
     def streams(self) -> tuple[StreamOutcome, ...]:
@@ -100,6 +101,7 @@ class StreamGroup:
     def remove(self, url: str) -> None:
         """Stop streaming there, in order: `url` as it was asked for, its id, or as infos show it. Raises NotFound."""
         sender = self._find(url)
+        sender.stop()
         task = self._loop.create_task(sender.finish(), name=f"end the stream to {sender.target.shown}")
         self._removing.add(task)
         task.add_done_callback(self._removed)
@@ -107,8 +109,16 @@ class StreamGroup:
     def packet(self, kind: Kind, frame: EncodedFrame) -> None:
         """The next packet of an encoder."""
         with self._lock:
+            if self._broken:
+                return
             idle = not self._ready
-            self._ready += self._interleaver.push(self._publisher.package(kind, frame))
+            try:
+                self._ready += self._interleaver.push(self._publisher.package(kind, frame))
+            except Exception as error:
+                # The other outputs shall not know of it.
+                logger.exception("packets cannot be streamed")
+                self._broken = True
+                self._loop.call_soon_threadsafe(self._break, error)
             wake = idle and bool(self._ready)
         if wake:
             self._loop.call_soon_threadsafe(self._hand_out)
@@ -142,6 +152,11 @@ class StreamGroup:
         for sender in self.active:
             for unit in units:
                 sender.submit(unit)
+
+    def _break(self, error: Exception) -> None:
+        message = f"What was encoded cannot be streamed ({type(error).__name__})"
+        for sender in self.active:
+            sender.fail(EgressError(message, remedy="Please report it, with the log"))
 
     def _given_up(self, sender: StreamSender, error: EgressError) -> None:
         self._on_failed(error)

@@ -81,6 +81,8 @@ class StreamSender:
         self._ended_at: Wall | None = None
         self._status = StreamStatus.ACTIVE
         self._error = ""
+        #: Whether it was said that this connection is too slow.
+        self._slow = False
         #: Why the last attempt failed.
         self._failure: EgressError | None = None
         self._retries = 0
@@ -120,16 +122,29 @@ class StreamSender:
         """The next unit."""
         if self.over:
             return
-        starved = self._backlog.starved
+        starved, dropped = self._backlog.starved, self._backlog.dropped
         self._backlog.push(unit)
+        if self._backlog.dropped > dropped and not self._slow:
+            self._slow = True
+            logger.warning("%s takes less than there is, or is away: a part is left out", self.target.shown)
         if self._backlog.starved and not starved:
             self._want_start()
         self._wake.set()
 
-    async def finish(self) -> None:
-        """Send what waits and close in order, within seconds. Idempotent."""
+    def fail(self, error: EgressError) -> None:
+        """Give it up: there is nothing to send."""
+        if not self.over:
+            self._fail(error)
+            self._task.cancel()
+
+    def stop(self) -> None:
+        """Begin to end; `finish` waits for it."""
         self._finishing.set()
         self._wake.set()
+
+    async def finish(self) -> None:
+        """Send what waits and close in order, within seconds. Idempotent."""
+        self.stop()
         await asyncio.wait({self._task}, timeout=_FINISH)
         self._task.cancel()
         await asyncio.wait({self._task})
@@ -188,6 +203,7 @@ class StreamSender:
 
     async def _deliver(self, connection: Connection) -> EgressError | None:
         self._budget.accepted(monotonic())
+        self._slow = False
         if not self._keep:
             self._backlog.restart()
         self._want_start()
