@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from livekit.protocol import egress as pb
 from pyegress.api.twirp_wire import METHODS, STATUS, Encoding, TwirpError, decode, encode, twirp_error
 from pyegress.clock import wall
 from pyegress.errors import Code, EgressError
+from pyegress.service.egress_store import Stored
 from pyegress.service.recording_rules import read_rules
 from tests.api.doors import KEY, SECRET, SECRETS, Opened, composite, opened, token
 from tests.support.waiting import eventually
@@ -222,13 +223,13 @@ async def test_a_deadline_ends_the_start_and_nothing_is_left(at: Opened) -> None
 async def test_an_egress_that_was_started_too_late_is_ended(at: Opened) -> None:
     """The store hangs after the service has started the egress."""
     hold = asyncio.Event()
-    put = at.door.store.put
+    put = at.door.store.put_all
 
-    async def slow(info: pb.EgressInfo, *, announced: bool = False) -> Any:
+    async def slow(infos: Sequence[tuple[pb.EgressInfo, bool]]) -> list[Stored]:
         await hold.wait()
-        return await put(info, announced=announced)
+        return await put(infos)
 
-    at.door.store.put = slow  # type: ignore[method-assign]
+    at.door.store.put_all = slow  # type: ignore[method-assign]
     answer = await at.post("StartTrackEgress", TRACK, headers={"X-Twirp-Timeout-Ms": "300"})
     assert answer.status == 408
     hold.set()

@@ -142,8 +142,8 @@ async def serving(
 ) -> AsyncIterator[ServiceProcess]:
     """A node that serves; ended in order, with its log in the failure when it does not end well."""
     service = ServiceProcess(folder, server, redis, http=http, **config)
-    await service.start()
     try:
+        await service.start()
         yield service
     finally:
         if service.running:

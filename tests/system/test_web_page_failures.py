@@ -22,7 +22,7 @@ from pyegress.lifecycle.recording import RecordingState
 from pyegress.plan.browser_options import BrowserOptions
 from tests.support.page_server import PageServer
 from tests.support.waiting import eventually
-from tests.system.web_pages import Traces, needs_browser, record
+from tests.system.web_pages import needs_browser, nothing_is_left, record, traces
 
 pytestmark = [pytest.mark.system, needs_browser]
 
@@ -99,7 +99,7 @@ async def test_every_failure_says_what_it_is(tmp_path: Path) -> None:
 
 
 async def test_a_page_that_never_gives_its_signal_tells_what_was_on_its_console(tmp_path: Path) -> None:
-    before = Traces.take()
+    before = traces()
     async with PageServer() as server:
         server.pages["/silent"] = "<script>console.error('no microphone')</script>"
         url = server.url("/silent")
@@ -123,7 +123,7 @@ async def test_a_page_that_never_gives_its_signal_tells_what_was_on_its_console(
             result = await recording.wait()
         assert result.state is RecordingState.ABORTED
     assert os.listdir(tmp_path) == []
-    assert Traces.take() == before
+    await nothing_is_left(before)
 
 
 #: Tries every way to a host that a page has, and reports which of them got an answer.
@@ -197,3 +197,14 @@ async def test_no_way_leads_to_what_is_forbidden() -> None:
         transport.close()
         control.close()
         await control.wait_closed()
+
+
+async def test_webgl_is_there_when_it_is_asked_for() -> None:
+    async with PageServer() as server:
+        server.pages["/gl"] = """<script>fetch("/report", { method: "POST",
+        body: JSON.stringify(!!document.createElement("canvas").getContext("webgl")) })</script>"""
+        for wanted in (True, False):
+            async with a_page(webgl=wanted) as (page, _):
+                await page.load(server.url("/gl"))
+                await eventually(lambda: server.reports, "the report of the page")
+            assert server.reports.pop() is wanted

@@ -18,7 +18,7 @@ from pyegress.process_tree import descendants
 from tests.support.analysis import numbers_of, read_pictures
 from tests.support.page_server import PageServer
 from tests.support.waiting import eventually
-from tests.system.web_pages import Traces, is_active, needs_browser, record, renderers
+from tests.system.web_pages import is_active, needs_browser, nothing_is_left, record, renderers, traces
 
 pytestmark = [pytest.mark.system, needs_browser]
 
@@ -28,7 +28,7 @@ setInterval(() => { for (let i = 0; i < 8; i++) window.kept.push(new Uint8Array(
 
 
 async def test_a_page_that_crashes_and_hangs_is_loaded_again_and_the_file_goes_on(tmp_path: Path) -> None:
-    before = Traces.take()
+    before = traces()
     async with PageServer() as server:
         browser = BrowserOptions(hang_timeout=3.0)
         async with record(server.url("/frames?report=1"), tmp_path / "page.mp4", browser=browser) as recording:
@@ -54,7 +54,7 @@ async def test_a_page_that_crashes_and_hangs_is_loaded_again_and_the_file_goes_o
     numbers = numbers_of(read_pictures(tmp_path / "page.mp4"))
     restarts = sum(after < former for former, after in pairwise(numbers))
     assert restarts >= 1
-    assert Traces.take() == before
+    await nothing_is_left(before)
 
 
 async def test_a_page_that_goes_on_crashing_ends_the_recording_with_its_file(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ async def test_a_page_that_goes_on_crashing_ends_the_recording_with_its_file(tmp
 
 
 async def test_a_recorder_that_is_killed_leaves_nothing_but_its_file(tmp_path: Path) -> None:
-    before = Traces.take()
+    before = traces()
     output = tmp_path / "page.mp4"
     async with PageServer() as server:
         command = [sys.executable, "-m", "pyegress", "record", "web", "--url", server.url("/frames")]
@@ -86,5 +86,5 @@ async def test_a_recorder_that_is_killed_leaves_nothing_but_its_file(tmp_path: P
         process.kill()
         await process.wait()
         await eventually(lambda: not any(map(psutil.pid_exists, family)), "the end of the browser", 20.0)
-    await eventually(lambda: Traces.take() == before, f"nothing but {before}, not {Traces.take()}", 10.0)
+    await nothing_is_left(before)
     assert read_pictures(output)

@@ -27,7 +27,7 @@ from tests.support.page_server import PageServer
 from tests.support.waiting import eventually
 from tests.system.compositions import CELLS, WHOLE, mostly, stretch
 from tests.system.scenes import clip, prepare, publishing
-from tests.system.web_pages import STARTED, Traces, needs_browser
+from tests.system.web_pages import STARTED, needs_browser, nothing_is_left, traces
 
 pytestmark = [pytest.mark.system, needs_browser]
 
@@ -74,7 +74,7 @@ async def node(server: LiveKitServer, folder: Path, **changes: object) -> AsyncI
 @pytest.mark.skipif(template_files() is None, reason="the page of the default layouts is not built")
 async def test_the_page_of_the_default_layouts_draws_a_room(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     """The room and its token, the signals of the SDK, another layout on the way, the end of the room."""
-    before, name = Traces.take(), "templates-default"
+    before, name = traces(), "templates-default"
     people = {"ada": 3, "ben": 4, "cleo": 5}
     for identity, number in people.items():
         prepare(identity, clip(participant=number))
@@ -108,7 +108,7 @@ async def test_the_page_of_the_default_layouts_draws_a_room(livekit_server: Live
     assert {grid[-1].shows(cell) for cell in "abc"} == set(people.values())
     assert mostly([look.shows("all") is None for look in grid])
     assert mostly([look.shows("all") in people.values() for look in single], 0.8)
-    assert Traces.take() == before
+    await nothing_is_left(before)
 
 
 async def test_a_custom_template_gets_what_the_contract_says_and_may_fail(

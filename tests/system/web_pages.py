@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil
 import pytest
 
 import pyegress
 from pyegress.browser.programs import missing_programs
-from pyegress.clock import monotonic
-from pyegress.worker.progress import RecordingResult
 from tests.support.waiting import eventually
 
 #: Small pictures: these tests are about content.
@@ -30,25 +27,33 @@ def record(url: str, output: Path, **options: Any) -> pyegress.Recording:
     return pyegress.record_web(url=url, output=output, **(small | options))
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
-    """What a browser leaves on a machine while it runs."""
-
-    folders: frozenset[str]
-    displays: frozenset[str]
-    memory: frozenset[str]
-
-    @classmethod
-    def take(cls) -> Self:
-        return cls(
-            frozenset(name for name in os.listdir("/tmp") if name.startswith(("pyegress-page-", ".org.chromium"))),
-            frozenset(_listed("/tmp/.X11-unix")) | {name for name in os.listdir("/tmp") if name.endswith("-lock")},
-            frozenset(_listed("/dev/shm")),
-        )
+#: A file by path and inode: names of displays are used again and again, by whoever runs beside.
+Trace = tuple[str, int]
 
 
-def _listed(folder: str) -> list[str]:
-    return os.listdir(folder) if os.path.isdir(folder) else []
+def traces() -> frozenset[Trace]:
+    """What browsers leave on a machine while they run: folders, displays, shared memory."""
+    found = []
+    for folder, beginnings in _LEFT.items():
+        with suppress(FileNotFoundError):
+            for entry in os.scandir(folder):
+                if entry.name.startswith(beginnings):
+                    with suppress(FileNotFoundError):
+                        found.append((entry.path, entry.inode()))
+    return frozenset(found)
+
+
+_LEFT = {
+    "/tmp": ("pyegress-page-", ".org.chromium", ".X"),
+    "/tmp/.X11-unix": ("X",),
+    "/dev/shm": ("pulse", ".org.chromium", ".com.google", "org.chromium"),
+}
+
+
+async def nothing_is_left(before: frozenset[Trace]) -> None:
+    """Wait until what is new since `before` is gone: others may run pages too, and theirs end as well."""
+    new = traces() - before
+    await eventually(lambda: not (traces() & new), f"the end of {sorted(new)}", 60.0)
 
 
 async def is_active(recording: pyegress.Recording) -> None:
@@ -72,9 +77,3 @@ def renderers() -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-async def timed(run: Callable[[], Any]) -> tuple[RecordingResult, float]:
-    begun = monotonic()
-    result = await run()
-    return result, monotonic() - begun

@@ -52,8 +52,10 @@ class XConnection:
             self._damage_extension = self._extension(b"DAMAGE")
             self._segment, self.pixels = self._shared(width * height * 4)
             self._damage = self._watched()
-        except (OSError, struct.error) as error:
+        except BaseException as error:
             self._socket.close()
+            if not isinstance(error, OSError | struct.error):
+                raise
             raise BrowserFailed(f"The X display cannot be used: {error}") from error
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from pyegress.errors import Code, EgressError
 from pyegress.plan.egress_info import nanoseconds
 from pyegress.plan.redact import redacted
 from pyegress.service.egress_service import EgressService, EgressStart
-from pyegress.service.egress_store import RETENTION, EgressStore, is_final
+from pyegress.service.egress_store import RETENTION, EgressStore, Stored, is_final
 from pyegress.service.webhook_events import events_of
 from pyegress.service.webhooks import WebhookSender
 
@@ -127,32 +127,44 @@ class EgressReports:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
-                await self._settle(self._waiting[0])
-                self._waiting.popleft()
+            while reports := list(self._waiting):
+                await self._settle(reports)
+                for _ in reports:
+                    self._waiting.popleft()
 
-    async def _settle(self, report: _Report) -> None:
-        info = report.info
+    async def _settle(self, reports: list[_Report]) -> None:
+        """Store and tell several at once: many egresses that begin together do not wait for each other's writes."""
+        try:
+            stored = await self._put([report.info for report in reports])
+        except EgressError as error:
+            for report in reports:
+                if not report.stored.done():
+                    report.stored.set_exception(error)
+            return
+        for report, result in zip(reports, stored, strict=True):
+            info = report.info
+            if is_final(info):
+                self._announced.pop(info.egress_id, None)
+            elif result.announced:
+                self._announced[info.egress_id] = True
+            for event in events_of(result, info):
+                self._sender.send(event, info)
+        await self._sender.kept()
+        for report in reports:
+            if not report.stored.done():
+                report.stored.set_result(None)
+
+    async def _put(self, infos: list[pb.EgressInfo]) -> list[Stored]:
+        """Tries without end, but once only when we are closing. Raises EgressError."""
         while True:
             try:
-                stored = await self._store.put(info, announced=info.egress_id in self._announced)
-                break
+                return await self._store.put_all([(info, info.egress_id in self._announced) for info in infos])
             except EgressError as error:
-                _log.error("egress %s: its info is not stored yet: %s", info.egress_id, error)
+                ids = ", ".join(sorted({info.egress_id for info in infos}))
+                _log.error("the infos of these egresses are not stored yet: %s: %s", ids, error)
                 if self._closing:
-                    if not report.stored.done():
-                        report.stored.set_exception(error)
-                    return
-                await asyncio.sleep(self._retry)
-        if is_final(info):
-            self._announced.pop(info.egress_id, None)
-        elif stored.announced:
-            self._announced[info.egress_id] = True
-        for event in events_of(stored, info):
-            self._sender.send(event, info)
-        await self._sender.kept()
-        if not report.stored.done():
-            report.stored.set_result(None)
+                    raise
+            await asyncio.sleep(self._retry)
 
     async def _sweep(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -94,7 +95,11 @@ class EgressStore:
 
     async def put(self, info: pb.EgressInfo, *, announced: bool = False) -> Stored:
         """Store the newest info of an egress. `announced` is kept from the first of its infos."""
-        return await self._database.run(_put, info, announced)
+        return (await self.put_all([(info, announced)]))[0]
+
+    async def put_all(self, infos: Sequence[tuple[pb.EgressInfo, bool]]) -> list[Stored]:
+        """`put` for several infos and whether they are announced, in order; all are stored or none."""
+        return await self._database.run(_put_all, infos)
 
     async def get(self, egress_id: str) -> pb.EgressInfo | None:
         """The info of one egress."""
@@ -114,6 +119,17 @@ class EgressStore:
 
 
 # In the store's thread
+
+
+def _put_all(database: sqlite3.Connection, infos: Sequence[tuple[pb.EgressInfo, bool]]) -> list[Stored]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        stored = [_put(database, info, announced) for info, announced in infos]
+        database.execute("COMMIT")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    return stored
 
 
 def _put(database: sqlite3.Connection, info: pb.EgressInfo, announced: bool) -> Stored:
