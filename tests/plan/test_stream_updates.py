@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from livekit.protocol import egress as pb
 
 from pyegress.errors import Code, EgressError, InvalidRequest
-from pyegress.plan.stream_updates import already_streaming, joined_error, read_update, stream_not_found
+from pyegress.plan.recording_plan import SessionLimits
+from pyegress.plan.stream_updates import (
+    MOST_DESTINATIONS,
+    already_streaming,
+    joined_error,
+    read_update,
+    stream_not_found,
+)
 from pyegress.plan.stream_urls import StreamProtocol
+from tests.plan.requests import RTMP, SERVICE, planned, room, track
 
 pytestmark = pytest.mark.unit
 
@@ -47,3 +57,16 @@ def test_errors_are_joined_with_the_code_of_the_first() -> None:
     assert joined.code is Code.NOT_FOUND
     assert str(joined).splitlines() == [str(first), str(second)]
     assert isinstance(read_update(pb.UpdateStreamRequest(), StreamProtocol.RTMP).errors[0], InvalidRequest)
+
+
+def test_streams_have_a_limit_of_their_own() -> None:
+    service = replace(SERVICE, limits=SessionLimits(file=100, stream=30))
+    for request in (room(stream_outputs=[pb.StreamOutput(urls=[RTMP])]), track(websocket_url="wss://h/")):
+        assert planned(request, service=service).max_duration == 30
+
+
+def test_no_more_destinations_than_one_egress_may_have() -> None:
+    urls = [f"rtmp://h/a/key{number}" for number in range(MOST_DESTINATIONS + 1)]
+    assert planned(room(stream_outputs=[pb.StreamOutput(urls=urls[1:])]))
+    with pytest.raises(InvalidRequest, match="11 destinations"):
+        planned(room(stream_outputs=[pb.StreamOutput(urls=urls)]))
