@@ -223,6 +223,8 @@ class EgressRun:
             async for message in worker.messages():
                 match message:
                     case Standing():
+                        if message.state is not RecordingState.STARTING:
+                            pool.joined(worker)
                         self._on_standing(message)
                     case UploadTried():
                         self._on_upload(message)
@@ -241,6 +243,7 @@ class EgressRun:
             crash = await worker.crash()
         finally:
             self._worker = None
+            pool.joined(worker)
             await worker.aclose()
         return self._final(await self._left(pool, crash))
 

@@ -16,6 +16,11 @@ logger = logging.getLogger(__name__)
 #: Loading costs a tenth of a second of a core; an egress that has just been started needs it more.
 REFILL_DELAY = 2.0
 _RETRY_DELAY = 30.0
+#: Egresses for each core that join their rooms at the same time: more of them only make all of them late, and the
+#: supervisor with them.
+_JOINING = 2
+#: Seconds after which the next one goes, however far this one is.
+_TURN = 2.0
 
 
 class WorkerPool:
@@ -26,6 +31,9 @@ class WorkerPool:
         self._zygote = zygote
         self._idle: deque[Worker] = deque()
         self._loading = asyncio.Semaphore(os.cpu_count() or 1)
+        self._joining = asyncio.Semaphore(_JOINING * (os.cpu_count() or 1))
+        #: Whose turn it is, and when that is over.
+        self._turns: dict[Worker, asyncio.TimerHandle] = {}
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -39,7 +47,23 @@ class WorkerPool:
         self._filling = asyncio.create_task(self._fill(0.0), name="load workers")
 
     async def take(self) -> Worker:
-        """A worker that is ready. Raises EgressError."""
+        """A worker that is ready, when it is its turn: `joined` ends that. Raises EgressError."""
+        await self._joining.acquire()
+        try:
+            worker = await self._ready()
+        except BaseException:
+            self._joining.release()
+            raise
+        self._turns[worker] = asyncio.get_running_loop().call_later(_TURN, self.joined, worker)
+        return worker
+
+    def joined(self, worker: Worker) -> None:
+        """It has joined its room, or never will: the next one may. Idempotent."""
+        if (timer := self._turns.pop(worker, None)) is not None:
+            timer.cancel()
+            self._joining.release()
+
+    async def _ready(self) -> Worker:
         while self._idle:
             worker = self._idle.popleft()
             self._refill(REFILL_DELAY)
@@ -56,6 +80,8 @@ class WorkerPool:
             await asyncio.wait({self._filling})
         while self._idle:
             await self._idle.popleft().aclose()
+        for worker in list(self._turns):
+            self.joined(worker)
 
     async def _load(self, *, loaded: bool) -> Worker:
         async with self._loading:
