@@ -13,20 +13,18 @@ import json
 import os
 import secrets
 import socket
-import subprocess
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from email.utils import formatdate
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from pyegress.clock import monotonic, wall
+from pyegress.clock import wall
 from pyegress.demo.server import free_port, tools_directory
 from pyegress.plan.storage import AliOssStorage, AzureStorage, GcsStorage, Retries, S3Storage, Storage
 from pyegress.storage.sigv4 import Keys, signed_headers
+from tests.support.server_process import ServerProcess
 
 READY_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -42,29 +40,14 @@ def why_unavailable() -> str:
     return f"no {', '.join(missing)}: run scripts/setup" if missing else ""
 
 
-class ObjectServer:
+class ObjectServer(ServerProcess):
     """One process. `command` and `stored` differ by kind."""
 
     kind = ""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        super().__init__(directory)
         self.root = directory / "root"
-        self.port = free_port(socket.SOCK_STREAM)
-        self.log_path = directory / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.port})"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
 
     @property
     def url(self) -> str:
@@ -79,9 +62,6 @@ class ObjectServer:
         """The same bucket by another address, for instance that of a proxy."""
         raise NotImplementedError
 
-    def command(self) -> list[str]:
-        raise NotImplementedError
-
     def stored(self, key: str) -> bytes:
         """The bytes of an object, read past the code under test. Raises FileNotFoundError."""
         raise NotImplementedError
@@ -91,42 +71,24 @@ class ObjectServer:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Blocks until it answers."""
+        """Blocks until it answers, and has its bucket."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory
-            )
-        deadline = monotonic() + READY_TIMEOUT
-        pause = threading.Event()
-        while monotonic() < deadline and self._process.poll() is None:
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-                connection.request("GET", "/")
-                connection.getresponse().read()
-            except OSError:
-                pause.wait(0.02)
-                continue
-            else:
-                self.make_bucket()
-                return
-            finally:
-                connection.close()
-        raise AssertionError(f"{self!r} did not start\n{self.log_tail()}")
+        super().start()
+        self.make_bucket()
+
+    def listening(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/")
+            connection.getresponse().read()
+        except OSError:
+            return False
+        finally:
+            connection.close()
+        return True
 
     def make_bucket(self) -> None:
         """Idempotent."""
-
-    def kill(self) -> None:
-        """End it at once."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait(STOP_TIMEOUT)
-
-    def log_tail(self) -> str:
-        """The end of what it said."""
-        return self.log_path.read_text(errors="replace")[-4000:] if self.log_path.exists() else ""
 
 
 class S3Server(ObjectServer):

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
-import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from pyegress.clock import monotonic
-from pyegress.demo.server import free_port
+from tests.support.server_process import ServerProcess
 
-READY_TIMEOUT = 20.0
 _MODULES = Path("/usr/lib/nginx/modules")
 
 _CONFIG = """
 daemon off;
 master_process off;
 load_module {modules}/ngx_rtmp_module.so;
-error_log {directory}/error.log info;
+error_log {log} info;
 pid {directory}/nginx.pid;
 events {{ worker_connections 64; }}
 rtmp {{
@@ -46,25 +39,11 @@ def why_unavailable() -> str:
     return "" if nginx() and (_MODULES / "ngx_rtmp_module.so").exists() else "no nginx with RTMP: run scripts/setup"
 
 
-class RtmpServer:
+class RtmpServer(ServerProcess):
     """One nginx process, which listens at the same port when it is started again.
 
     Applications: `live`, `recorded` (what is published is written into FLV files, see `recordings`), `closed`.
     """
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port = free_port(socket.SOCK_STREAM)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
 
     def url(self, key: str, application: str = "live") -> str:
         return f"rtmp://127.0.0.1:{self.port}/{application}/{key}"
@@ -73,36 +52,9 @@ class RtmpServer:
         """What was published as `key` to the application `recorded`, a file for each time, oldest first."""
         return sorted(self.directory.glob(f"{key}-*.flv"), key=lambda path: path.stat().st_ctime_ns)
 
-    @property
-    def log(self) -> str:
-        path = self.directory / "error.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def start(self) -> None:
-        """Blocks until it listens."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+    def command(self) -> list[str]:
         config = self.directory / "nginx.conf"
-        config.write_text(_CONFIG.format(modules=_MODULES, directory=self.directory, port=self.port))
+        config.write_text(_CONFIG.format(modules=_MODULES, directory=self.directory, log=self.log_path, port=self.port))
         program = nginx()
         assert program is not None
-        self._process = subprocess.Popen(
-            [program, "-p", str(self.directory), "-c", str(config), "-e", str(self.directory / "error.log")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = monotonic() + READY_TIMEOUT
-        pause = threading.Event()
-        while monotonic() < deadline and self._process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            pause.wait(0.02)
-        raise AssertionError(f"nginx did not start on port {self.port}\n{self.log[-2000:]}")
-
-    def kill(self) -> None:
-        """End it at once."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait(10.0)
+        return [program, "-p", str(self.directory), "-c", str(config), "-e", str(self.log_path)]

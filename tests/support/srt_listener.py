@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
-import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import IO
 
-from pyegress.clock import monotonic
-from pyegress.demo.server import free_port
-
-READY_TIMEOUT = 20.0
+from tests.support.server_process import ServerProcess
 
 
 def why_unavailable() -> str:
@@ -21,24 +15,15 @@ def why_unavailable() -> str:
     return "" if shutil.which("srt-live-transmit") else "no srt-live-transmit: run scripts/setup"
 
 
-class SrtListener:
+class SrtListener(ServerProcess):
     """One process, which listens at the same port when it is started again, then writing another file."""
 
+    transport = socket.SOCK_DGRAM
+
     def __init__(self, directory: Path, *, passphrase: str = "") -> None:
-        self.port = free_port(socket.SOCK_DGRAM)
+        super().__init__(directory)
         self.files: list[Path] = []
-        self._directory = directory
         self._passphrase = passphrase
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
 
     @property
     def url(self) -> str:
@@ -46,36 +31,14 @@ class SrtListener:
         query = f"?passphrase={self._passphrase}" if self._passphrase else ""
         return f"srt://127.0.0.1:{self.port}{query}"
 
-    def start(self) -> None:
-        """Blocks until it listens."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / f"received-{len(self.files)}.ts"
-        self.files.append(path)
+    def command(self) -> list[str]:
         query = "mode=listener" + (f"&passphrase={self._passphrase}" if self._passphrase else "")
-        with path.open("wb") as received:
-            self._process = subprocess.Popen(
-                ["srt-live-transmit", "-q", "-loglevel:fatal", f"srt://127.0.0.1:{self.port}?{query}", "file://con"],
-                stdin=subprocess.DEVNULL,
-                stdout=received,
-                stderr=subprocess.DEVNULL,
-            )
-        deadline = monotonic() + READY_TIMEOUT
-        pause = threading.Event()
-        while monotonic() < deadline and self._process.poll() is None:
-            if f":{self.port:04X} " in Path("/proc/net/udp").read_text():
-                return
-            pause.wait(0.02)
-        raise AssertionError(f"srt-live-transmit did not start on port {self.port}")
+        return ["srt-live-transmit", "-q", "-loglevel:fatal", f"srt://127.0.0.1:{self.port}?{query}", "file://con"]
 
-    def stop(self) -> None:
-        """End it in order: what it was sent is in its file."""
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10.0)
+    def output(self) -> IO[bytes]:
+        """What is received; all of it is there when it was ended in order."""
+        self.files.append(self.directory / f"received-{len(self.files)}.ts")
+        return self.files[-1].open("wb")
 
-    def kill(self) -> None:
-        """End it at once."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait(10.0)
+    def listening(self) -> bool:
+        return f":{self.port:04X} " in Path("/proc/net/udp").read_text()

@@ -96,7 +96,7 @@ async def test_nobody_there(tmp_path: Path) -> None:
 async def test_redis_that_the_server_does_not_use(
     livekit_server: LiveKitServer, redis: RedisServer, tmp_path: Path
 ) -> None:
-    redis.command("CONFIG", "SET", "requirepass", "hush-redis")
+    redis.ask("CONFIG", "SET", "requirepass", "hush-redis")
     config = {"redis": {"address": redis.address, "password": "wrong-hush"}}
     ended, findings = await found("--no-join", server=livekit_server, folder=tmp_path, config=config)
     assert (findings["redis"]["verdict"], "password" in findings["redis"]["found"]) == ("bad", True)

@@ -90,7 +90,8 @@ async def test_what_arrives_is_what_was_encoded(server: RtmpServer) -> None:
     await encoders.publish(server.url("arrives", "recorded"))
     await eventually(lambda: server.recordings("arrives"), "a recording")
     (path,) = server.recordings("arrives")
-    await eventually(lambda: "deleteStream" in server.log, "the server has heard of the end")
+    await eventually(lambda: "deleteStream" in server.log_tail(), "the server has heard of the end")
+    await eventually(lambda: len(read_packets(path, "video")) == 25, "all pictures are in the file")
     with av.open(str(path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 25
         pictures, sound = container.streams.video[0], container.streams.audio[0]
