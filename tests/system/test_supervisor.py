@@ -107,6 +107,15 @@ def one_track(room: str, sid: str, name: str) -> pb.TrackEgressRequest:
     return pb.TrackEgressRequest(room_name=room, track_id=sid, file=pb.DirectFileOutput(filepath=name))
 
 
+def copies_of(room: str, identity: str, name: str) -> pb.ParticipantEgressRequest:
+    return pb.ParticipantEgressRequest(
+        room_name=room,
+        identity=identity,
+        preset=pb.EncodingOptionsPreset.PASSTHROUGH,
+        file_outputs=[pb.EncodedFileOutput(filepath=name)],
+    )
+
+
 def start(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as errors:
         return subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=errors)
@@ -156,7 +165,8 @@ async def test_a_room_and_a_track_side_by_side(livekit_server: LiveKitServer, tm
         assert (first.room_name, first.room_id) == (room, "RM_1")
         assert first.room_composite.file_outputs[0].filepath == "{room_name}/all"
         await supervisor.start(track)
-        assert sorted(supervisor.running()) == ["EG_track", "EG_whole"]
+        await supervisor.start(EgressStart("EG_copy", copies_of(room, "ada", "copy")))
+        assert sorted(supervisor.running()) == ["EG_copy", "EG_track", "EG_whole"]
         with pytest.raises(EgressError) as taken:
             await supervisor.start(EgressStart("EG_same", everybody(room, "{room_name}/all")))
         assert taken.value.code is Code.ALREADY_EXISTS
@@ -164,14 +174,15 @@ async def test_a_room_and_a_track_side_by_side(livekit_server: LiveKitServer, tm
         assert again.started_at == first.started_at
         await here.recorded("EG_whole", 5.0)
         await here.recorded("EG_track", 3.0)
+        await here.recorded("EG_copy", 3.0)
         assert here.pid("EG_whole") != here.pid("EG_track")
         there = [one.identity for one in await livekit_server.participants(room) if one.permission.recorder]
-        assert sorted(there) == ["EG_track", "EG_whole"]
+        assert sorted(there) == ["EG_copy", "EG_track", "EG_whole"]
         await _seen_from_inside(supervisor, ada.sids)
-        stopped = [await supervisor.stop(egress_id) for egress_id in ("EG_whole", "EG_track")]
+        stopped = [await supervisor.stop(egress_id) for egress_id in ("EG_whole", "EG_track", "EG_copy")]
         assert {status_of(info) for info in stopped} <= {EgressStatus.ENDING, EgressStatus.COMPLETE}
         assert {info.details for info in stopped} == {"End reason: StopEgress API"}
-        for egress_id in ("EG_whole", "EG_track"):
+        for egress_id in ("EG_whole", "EG_track", "EG_copy"):
             await here.ended(egress_id)
             assert here.statuses(egress_id) == FINAL
             times = [info.updated_at for info in here.told[egress_id]]
@@ -186,6 +197,7 @@ async def test_a_room_and_a_track_side_by_side(livekit_server: LiveKitServer, tm
     for egress_id, name, codecs in (
         ("EG_whole", f"{room}/all.mp4", ["h264", "aac"]),
         ("EG_track", "ada.webm", ["vp8"]),
+        ("EG_copy", "copy.webm", ["vp8", "opus"]),
     ):
         (result,) = here.last(egress_id).file_results
         path = tmp_path / "files" / name

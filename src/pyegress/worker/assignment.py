@@ -122,13 +122,16 @@ def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutp
         raise ValueError("copies are of a room")
     if others or not isinstance(output, FileOutput):
         raise ValueError("copies go to a file")
+    selection = _selection(plan)
+    # Who is named may come whenever they like; a track that is named by its id is there.
+    wait = plan.waits.participant if isinstance(selection, ParticipantTracks) else plan.waits.tracks
     return (
         CopyPlan(
             connection=plan.connection,
-            selection=_selection(plan),
+            selection=selection,
             output=str(delivery.place(output.path, output.storage)),
             duration=plan.max_duration,
-            wait=plan.waits.tracks,
+            wait=wait,
             grace=plan.waits.grace,
             reconnect_window=plan.waits.reconnect,
             overwrite=plan.overwrite,
