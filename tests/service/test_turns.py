@@ -23,7 +23,7 @@ async def test_so_many_join_at_once_and_the_next_one_when_one_has(monkeypatch: p
         return made[-1]
 
     monkeypatch.setattr(pool, "_ready", ready)
-    limit = 2 * (os.cpu_count() or 1)
+    limit = os.cpu_count() or 1
     taking: list[asyncio.Task[Worker]] = [asyncio.create_task(pool.take()) for _ in range(limit + 2)]
     done, waiting = await asyncio.wait(taking, timeout=0.2)
     assert (len(done), len(waiting)) == (limit, 2)

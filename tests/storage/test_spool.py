@@ -134,9 +134,11 @@ def test_folders(tmp_path: Path) -> None:
     assert spool.create(SpooledPlan.of(launch(FULL, "EG_b"))).plan() == first.plan(), "what is there stays"
     (spool.directory / "EG_planless").mkdir()
     (spool.directory / ".EG_c.new").mkdir()
+    os.utime(spool.directory / ".EG_c.new", (0.0, 0.0))
     (spool.directory / ".EG_d.gone").mkdir()
+    (spool.directory / ".EG_e.new").mkdir()  # by somebody who makes it now
     spool.sweep()
-    assert sorted(os.listdir(spool.directory)) == ["EG_a", "EG_b", "EG_planless"]
+    assert sorted(os.listdir(spool.directory)) == [".EG_e.new", "EG_a", "EG_b", "EG_planless"]
     place = second.place(ObjectKey(0, "a/b.mp4"))
     place.parent.mkdir(parents=True)
     place.write_bytes(bytes(5000))

@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for which an egress that has ended is remembered.
 REMEMBERED = 600.0
-#: How long `stop` waits for the worker to say how it ends.
-STOP_ANSWER = 2.5
+#: How long `stop` waits for the worker to say how it ends: livekit-server waits for 3 s, and a busy node is late.
+STOP_ANSWER = 1.5
 #: Seconds between looks at the machine.
 TICK = 1.0
 #: A worker that takes too much memory cannot wait long.

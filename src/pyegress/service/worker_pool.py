@@ -18,7 +18,7 @@ REFILL_DELAY = 2.0
 _RETRY_DELAY = 30.0
 #: Egresses for each core that join their rooms at the same time: more of them only make all of them late, and the
 #: supervisor with them.
-_JOINING = 2
+_JOINING = 1
 #: Seconds after which the next one goes, however far this one is.
 _TURN = 2.0
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 from livekit.protocol import egress as pb
 
+from pyegress.clock import wall
 from pyegress.errors import Code, EgressError, NotFound
 from pyegress.plan.names import safe_component
 from pyegress.plan.output_names import clean_path
@@ -42,6 +43,8 @@ ALONE = "alone."
 _HIDDEN = "."
 _NEW = ".new"
 _GONE = ".gone"
+#: Seconds after which a folder that is not finished was left by a crash: others take milliseconds.
+_ABANDONED = 60.0
 
 
 class SpoolFolder:
@@ -217,11 +220,14 @@ class Spool:
         return [folder for _, folder in sorted(found, key=lambda item: (item[0], item[1].path.name))]
 
     def sweep(self) -> None:
-        """Remove what a crash left of folders that were being made or removed."""
+        """Remove what a crash left of folders that were being made or removed; not what others are making now."""
         with suppress(FileNotFoundError):
             for entry in os.scandir(self.directory):
-                if entry.name.startswith(_HIDDEN) and entry.name.endswith((_NEW, _GONE)):
-                    shutil.rmtree(entry.path, ignore_errors=True)
+                if not (entry.name.startswith(_HIDDEN) and entry.name.endswith((_NEW, _GONE))):
+                    continue
+                with suppress(OSError):
+                    if entry.name.endswith(_GONE) or wall() - entry.stat().st_mtime > _ABANDONED:
+                        shutil.rmtree(entry.path, ignore_errors=True)
 
     def space(self) -> DiskSpace:
         """Of the file system that the spool is on."""
