@@ -65,10 +65,8 @@ class _PacketSink(io.RawIOBase):
 def encode_video(
     codec: Codec, *, frames: int = 6, mtu: int = 1200, size: tuple[int, int] = (WIDTH, HEIGHT), options: str = ""
 ) -> tuple[Encoded, ...]:
-    """`frames` noisy pictures, the fourth one a key frame; `options` are added to x264-params."""
+    """`frames` noisy pictures, the fourth one forced to be a key frame; `options` are added to x264-params."""
     name, settings = _ENCODERS[codec]
-    if codec is Codec.AV1:  # forced ones can stop SVT-AV1 for ever
-        settings = settings | {"g": "3"}
     if options:
         settings = settings | {"x264-params": settings["x264-params"] + ":" + options}
     random = np.random.default_rng(7)
@@ -87,7 +85,7 @@ def encode_video(
             noise = random.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
             frame = av.VideoFrame.from_ndarray(noise, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, RATE)
-            if index == 3 and codec is not Codec.AV1:
+            if index == 3:
                 frame.pict_type = av.video.frame.PictureType.I
             pending += stream.encode(frame)
         pending += stream.encode(None)

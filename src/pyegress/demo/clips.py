@@ -15,7 +15,6 @@ import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,33 +106,28 @@ def encode_clip(spec: ClipSpec) -> Clip:
 
 
 def _encode_phase(spec: ClipSpec, picture: DemoPicture, start: int, distance: int) -> tuple[ClipFrame, ...]:
-    keys = [number for number in range(spec.length) if number % distance == start or number == 0]
-    stretches = pairwise([*keys, spec.length])
-    return tuple(frame for begin, end in stretches for frame in _encode_stretch(spec, picture, begin, end))
-
-
-def _encode_stretch(spec: ClipSpec, picture: DemoPicture, begin: int, end: int) -> tuple[ClipFrame, ...]:
-    """From one key frame to before the next. Each has an encoder of its own: forced ones can stop SVT-AV1 for ever."""
     name, options = _ENCODERS[spec.codec]
     encoder: Any = av.CodecContext.create(name, "w")
     encoder.width, encoder.height = spec.size
     encoder.pix_fmt, encoder.bit_rate = "yuv420p", spec.bitrate
     encoder.time_base, encoder.framerate = Fraction(1, spec.fps), Fraction(spec.fps)
     encoder.thread_count = 1
-    # No further key frames: "never" (0 or less) means other things to some encoders.
+    # Key frames where they are forced, nowhere else: "never" (0 or less) means other things to some encoders.
     encoder.gop_size = spec.length + 1
     encoder.options = options
     with ordinary_priority():
         encoder.open()
     frames = []
-    for number in range(begin, end):
+    for number in range(spec.length):
         raw = av.VideoFrame.from_ndarray(picture.draw(number), format="yuv420p")
         raw.pts, raw.time_base = number, encoder.time_base
+        if number % distance == start or number == 0:
+            raw.pict_type = av.video.frame.PictureType.I
         frames.extend(encoder.encode(raw))
     frames.extend(encoder.encode(None))
     encoded = tuple(ClipFrame(bytes(packet), packet.is_keyframe) for packet in frames)
-    if len(encoded) != end - begin:
-        raise RuntimeError(f"{name} made {len(encoded)} packets of {end - begin} frames")
+    if len(encoded) != spec.length:
+        raise RuntimeError(f"{name} made {len(encoded)} packets of {spec.length} frames")
     return encoded
 
 

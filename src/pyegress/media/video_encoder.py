@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterable
 from fractions import Fraction
-from functools import partial
 
 import av
 from av.video.frame import PictureType
@@ -51,15 +50,14 @@ class VideoEncoder:
         gop = self._rhythm.longest if self._rhythm is not None else DEFAULT_GOP
         #: Whether a card encodes.
         self.hardware = encoding.hardware is not Hardware.NONE
-        self._open = partial(_open, encoding, gop, low_latency=low_latency)
         try:
-            self._context = self._open(hardware=self.hardware)
+            self._context = _open(encoding, gop, low_latency=low_latency, hardware=self.hardware)
         except EgressError as error:
             if encoding.hardware is not Hardware.AUTO:
                 raise
             logger.info("%s; the processor does it", error.message)
             self.hardware = False
-            self._context = self._open(hardware=False)
+            self._context = _open(encoding, gop, low_latency=low_latency, hardware=False)
         self._taken = self._given = 0
 
     @property
@@ -79,25 +77,15 @@ class VideoEncoder:
         """
         frame.pts = tick
         frame.time_base = self._time_base
-        key = keyframe or self.due(tick)
-        before = self._begun_anew() if key else []
-        frame.pict_type = PictureType.I if key and self.codec is not Codec.AV1 else PictureType.NONE
+        frame.pict_type = PictureType.I if keyframe or self.due(tick) else PictureType.NONE
         frame.colorspace = frame.color_primaries = frame.color_trc = _BT709
         frame.color_range = _LIMITED
         self._taken += 1
-        return before + self._frames(self._context.encode(frame))
+        return self._frames(self._context.encode(frame))
 
     def flush(self) -> list[EncodedFrame]:
         """Give what is still inside. Nothing can follow."""
         return self._frames(self._context.encode(None))
-
-    def _begun_anew(self) -> list[EncodedFrame]:
-        """Now and then SVT-AV1 stands still for ever after a key frame that was forced. Another one begins with one."""
-        if self.codec is not Codec.AV1 or not self._taken:
-            return []
-        rest = self.flush()
-        self._context = self._open(hardware=False)
-        return rest
 
     def _frames(self, packets: Iterable[av.Packet[av.VideoStream]]) -> list[EncodedFrame]:
         frames: list[EncodedFrame] = []
