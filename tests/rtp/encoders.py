@@ -25,7 +25,7 @@ _ENCODERS: dict[Codec, tuple[str, dict[str, str]]] = {
     Codec.VP9: ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
     Codec.H264: ("libx264", {"preset": "ultrafast", "tune": "zerolatency", "x264-params": "sliced-threads=0"}),
     Codec.H265: ("libx265", {"preset": "ultrafast", "tune": "zerolatency", "x265-params": "log-level=none:pools=1"}),
-    Codec.AV1: ("libsvtav1", {"preset": "12", "svtav1-params": "pred-struct=1:lookahead=0:lp=1:rc=2"}),
+    Codec.AV1: ("libsvtav1", {"preset": "11", "svtav1-params": "pred-struct=1:lookahead=0:lp=1:rc=2"}),
     Codec.OPUS: ("libopus", {"frame_duration": "20"}),
     Codec.PCMU: ("pcm_mulaw", {}),
     Codec.PCMA: ("pcm_alaw", {}),

@@ -37,7 +37,7 @@ _ENCODERS: dict[Codec, tuple[str, dict[str, str]]] = {
         "libx265",
         _X26X | {"preset": "ultrafast", "x265-params": "repeat-headers=1:bframes=0:log-level=none:pools=1"},
     ),
-    Codec.AV1: ("libsvtav1", {"preset": "12", "svtav1-params": "rtc=1:pred-struct=1:rc=2:lp=1"}),
+    Codec.AV1: ("libsvtav1", {"preset": "11", "svtav1-params": "rtc=1:pred-struct=1:rc=2:lp=1"}),
 }
 
 
