@@ -91,7 +91,7 @@ async def test_what_arrives_is_what_was_encoded(server: RtmpServer) -> None:
     await eventually(lambda: server.recordings("arrives"), "a recording")
     (path,) = server.recordings("arrives")
     await eventually(lambda: "deleteStream" in server.log_tail(), "the server has heard of the end")
-    await eventually(lambda: len(read_packets(path, "video")) == 25, "all pictures are in the file")
+    await eventually(lambda: _pictures(path) == 25, "all pictures are in the file")
     with av.open(str(path)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 25
         pictures, sound = container.streams.video[0], container.streams.audio[0]
@@ -103,6 +103,14 @@ async def test_what_arrives_is_what_was_encoded(server: RtmpServer) -> None:
     heard = [packet.pts for packet in read_packets(path, "audio")]
     assert heard == pytest.approx([number * 1024 / 48_000 for number in range(len(heard))], abs=0.001)
     assert len(heard) == sum(1 for unit in encoders.units if unit.kind is Kind.AUDIO)
+
+
+def _pictures(path: Path) -> int:
+    """Those that the server has written yet."""
+    try:
+        return len(read_packets(path, "video"))
+    except av.error.InvalidDataError:
+        return 0
 
 
 async def test_what_servers_say(server: RtmpServer) -> None:
