@@ -85,12 +85,16 @@ async def _record(
     cameras = await _cameras(server)
     async with api.LiveKitAPI(service.url, server.api_key, server.api_secret) as lk:
         room = api.RoomCompositeEgressRequest(
-            room_name=ROOM, layout="grid", file_outputs=[api.EncodedFileOutput(filepath=f"{TOGETHER}.mp4")]
+            room_name=ROOM,
+            layout="grid",
+            file_outputs=[api.EncodedFileOutput(filepath=f"{TOGETHER}.mp4", disable_manifest=True)],
         )
         started = {TOGETHER: await lk.egress.start_room_composite_egress(room)}
         for name, track_id in sorted(cameras.items()):
             track = api.TrackEgressRequest(
-                room_name=ROOM, track_id=track_id, file=api.DirectFileOutput(filepath="{publisher_identity}")
+                room_name=ROOM,
+                track_id=track_id,
+                file=api.DirectFileOutput(filepath="{publisher_identity}", disable_manifest=True),
             )
             started[name] = await lk.egress.start_track_egress(track)
         columns = (TextColumn("Recording {task.description:<6}"), BarColumn(), TextColumn("{task.fields[state]}"))
