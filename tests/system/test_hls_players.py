@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(why_unavailable()), re
 
 def assert_whole(played: Played, *, start: float = 0.0, share: float = 0.5) -> None:
     """It was played from `start` to the end; a busy machine shows only a part of the pictures."""
-    assert played.errors == []
+    # Who joins late is at 0 before it is where the playlist begins for it, and hls.js may say so.
+    assert [error for error in played.errors if not (start and "seeking from 0 to" in error["reason"])] == []
     assert played.holes == []
     assert played.ended
     assert played.duration == pytest.approx(SECONDS, abs=0.1)

@@ -14,10 +14,10 @@ from typing import Self
 from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall, wall
-from pyegress.errors import EgressError
+from pyegress.errors import EgressError, OutputFailed
 from pyegress.lifecycle.outcome import Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
-from pyegress.outputs.left_file import checksum_of
+from pyegress.outputs.left_file import checksum_of, finish_left
 from pyegress.plan.containers import MANIFEST
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.redact import redacted
@@ -251,8 +251,8 @@ class Journalled:
         key = self._keys.get(path)
         if key is None:
             return await (delivering or self._inner.deliver(path, kind))
-        size, checksum = await asyncio.to_thread(_facts, path)
-        self._spooled.append(Finished(wall(), key, kind, size, checksum))
+        size, checksum, duration = await asyncio.to_thread(_facts, path, kind)
+        self._spooled.append(Finished(wall(), key, kind, size, checksum, duration))
         try:
             delivered = await (delivering or self._inner.deliver(path, kind))
         except EgressError as error:
@@ -267,11 +267,18 @@ class Journalled:
         return delivered
 
 
-def _facts(path: Path) -> tuple[int, str]:
-    """Size and checksum; of a file that is gone already, because it is delivered, nothing."""
+def _facts(path: Path, kind: ObjectKind) -> tuple[int, str, float]:
+    """Size, checksum, and how long a file plays: whoever is killed after its delivery has no file to look at any more.
+
+    Of one that is gone already, because it is delivered, nothing.
+    """
+    if kind is ObjectKind.FILE:
+        with suppress(OutputFailed):
+            if (whole := finish_left(path)) is not None:
+                return whole.size, whole.checksum, whole.duration
     with suppress(OSError):
-        return path.stat().st_size, checksum_of(path)
-    return 0, ""
+        return path.stat().st_size, checksum_of(path), 0.0
+    return 0, "", 0.0
 
 
 #: Makes the delivery of a plan journalled.
