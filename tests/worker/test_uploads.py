@@ -161,7 +161,9 @@ async def test_an_endpoint_that_is_down_and_comes_back(own_s3: S3Server, tmp_pat
         futures.append(uploads.deliver(path, ObjectKind.SEGMENT))
     await eventually(lambda: uploads.progress.failing, "word of what fails")
     assert uploads.progress.failing == f"S3 upload failed: 127.0.0.1:{own_s3.port} takes no connections"
-    assert (uploads.progress.waiting, uploads.progress.bytes_waiting) == (12, 600_000)
+    assert uploads.progress.waiting == 12
+    # Pieces that were handed to connections which break do not wait just then.
+    assert 300_000 <= uploads.progress.bytes_waiting <= 600_000
     await eventually(lambda: len(tried) >= 8, "a second attempt of each that is on its way")
     await asyncio.to_thread(own_s3.start)
     await asyncio.gather(*futures)
