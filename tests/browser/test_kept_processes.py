@@ -62,6 +62,17 @@ async def test_a_process_is_told_by_its_end() -> None:
         await processes.aclose()
 
 
+async def test_who_ends_at_once_is_told_too() -> None:
+    processes = await KeptProcesses.open()
+    try:
+        for number in range(60):
+            await processes.start(str(number), ["true"], ENVIRONMENT)
+            async with asyncio.timeout(10):
+                assert await processes.ended[str(number)] == 0
+    finally:
+        await processes.aclose()
+
+
 async def test_descriptors_get_their_numbers() -> None:
     processes = await KeptProcesses.open()
     read, write = os.pipe()

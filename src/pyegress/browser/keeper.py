@@ -89,6 +89,8 @@ class Keeper:
             self._say({"failed": name, "error": error.strerror or str(error)})
         else:
             self._children[child.pid] = name
+            # Or the object would collect a child that has ended when it is forgotten, and nobody would hear of it.
+            child.returncode = 0
             self._say({"started": name, "pid": child.pid})
         finally:
             for descriptor in high:
