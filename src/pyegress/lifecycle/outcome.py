@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -84,6 +85,11 @@ class StreamOutcome:
     last_retry_at: Wall | None = None
 
 
+def anything_made(kept: Sequence[object], streams: Sequence[StreamOutcome]) -> bool:
+    """Whether anything was kept, or sent: a destination that never began got nothing."""
+    return bool(kept) or any(stream.started_at is not None for stream in streams)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a recording ended: why, what went wrong, what was made nevertheless. Outputs in the order of the plan."""
@@ -108,5 +114,4 @@ class Outcome:
     @property
     def made(self) -> bool:
         """Whether anything was recorded or sent."""
-        sent = any(stream.started_at is not None for stream in self.streams)
-        return bool(self.files or self.segments or self.images) or sent
+        return anything_made((*self.files, *self.segments, *self.images), self.streams)

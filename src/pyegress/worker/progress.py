@@ -8,7 +8,7 @@ from typing import Any
 
 from pyegress.clock import Wall
 from pyegress.errors import EgressError
-from pyegress.lifecycle.outcome import ImagesOutcome, SegmentsOutcome, StreamOutcome
+from pyegress.lifecycle.outcome import ImagesOutcome, SegmentsOutcome, StreamOutcome, anything_made
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.lifecycle.uploading import UploadProgress
@@ -153,8 +153,7 @@ class Recorded:
     @property
     def made(self) -> bool:
         """Whether anything was recorded or sent."""
-        sent = any(stream.started_at is not None for stream in self.streams)
-        return bool(self.files or self.segments or self.images) or sent
+        return anything_made((*self.files, *self.segments, *self.images), self.streams)
 
     @property
     def duration(self) -> float:
