@@ -205,7 +205,8 @@ async def test_a_room_and_a_track_side_by_side(livekit_server: LiveKitServer, tm
         assert result.size == path.stat().st_size
         assert here.last(egress_id).file == result
         facts = file_facts(path)
-        assert [stream.codec for stream in facts.streams] == codecs
+        # A copy's streams are in the order in which they came.
+        assert sorted(stream.codec for stream in facts.streams) == sorted(codecs)
         assert facts.duration is not None
         assert facts.duration == pytest.approx(result.duration / 1e9, abs=0.1)
         assert 2.0 < facts.duration < 15.0
