@@ -27,10 +27,8 @@ def test_no_dns_library_is_loaded() -> None:
 
 async def test_a_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """As aioice calls it, whichever of both modules this process has."""
-    from aioice import ice
-
-    monkeypatch.setattr(ice.mdns, "is_mdns_hostname", is_mdns_hostname)
-    monkeypatch.setattr(ice.mdns, "create_mdns_protocol", create_mdns_protocol)
+    monkeypatch.setattr("aioice.ice.mdns.is_mdns_hostname", is_mdns_hostname)
+    monkeypatch.setattr("aioice.ice.mdns.create_mdns_protocol", create_mdns_protocol)
     connection = Connection(ice_controlling=True)
     try:
         for host in ("3b2ee8d1-7d3f-4c7d-9d4f-3f8b9f9f4e4f.local", "192.0.2.1"):
