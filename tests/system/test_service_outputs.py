@@ -46,7 +46,7 @@ SMALL = pb.EncodingOptions(width=320, height=180, framerate=30, key_frame_interv
 PAGE = pb.EncodingOptions(width=640, height=360, framerate=30)
 FINISHED = pb.StreamInfo.Status.FINISHED
 #: What the stamp of a page says.
-PAGES_PARTICIPANT = 0
+PAGES_PARTICIPANT = 1
 #: The newest info that a webhook told of an egress.
 Newest = Callable[[str], pb.EgressInfo]
 
