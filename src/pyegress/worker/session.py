@@ -123,6 +123,8 @@ class RecordingSession:
             end_reason=self._end_reason,
             paths=tuple(self._recorder.paths),
             streams=self._recorder.streams,
+            started_at=self._recorder.started_at,
+            spans=self._recorder.track_spans(),
         )
 
     def steps(self) -> list[Step]:
