@@ -143,7 +143,6 @@ class RoomStage:
             ),
         )
 
-
     def only(self, feeds: Iterable[Feed]) -> Feed | None:
         return None
 
