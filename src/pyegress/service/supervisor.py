@@ -50,6 +50,8 @@ STOP_ANSWER = 1.5
 TICK = 1.0
 #: A worker that takes too much memory cannot wait long.
 OOM_GRACE = 5.0
+#: Seconds that an answer has before the work on an egress begins: a fork, and what is loaded then, would hold it up.
+HEAD_START = 0.005
 #: Ticks between looks into the spool.
 _SPOOL_EVERY = 2
 
@@ -322,8 +324,9 @@ class Supervisor:
 
     async def _run(self, egress_id: str, run: EgressRun) -> None:
         try:
-            await run.run(self._pool, self.spool.create)
-            await self.spool.adopt(egress_id, run.info, run.told)
+            await asyncio.sleep(HEAD_START)
+            await run.run(self._pool, self.spool.create, self.spool.told)
+            await self.spool.adopt(egress_id, run.info, run.told, noted=run.noted)
         except OSError as error:
             logger.error("egress %s: how it ended is not noted in the spool: %s", egress_id, error.strerror)
         finally:
