@@ -33,6 +33,7 @@ from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.own_ports import listening_ports
+from pyegress.service.rpc_figures import RpcFigures
 from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
@@ -80,6 +81,7 @@ class Supervisor:
         #: How egresses ended: (type, result) -> count, for metrics.
         self.results: Counter[tuple[str, str]] = Counter()
         self.uploads = UploadFigures()
+        self.calls = RpcFigures()
         self._service = config.service
         self._runs: dict[str, EgressRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
