@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from livekit.protocol import egress as pb
 
 import pyegress
 from pyegress.codecs import Codec
+from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.lifecycle.outcome import StreamStatus
 from pyegress.room.events import Source
+from pyegress.service.egress_service import EgressStart
 from tests.support.analysis import Packet, Picture, file_facts, read_packets, read_pictures
 from tests.support.hls import read_playlist, stretches, whole
 from tests.support.hls_player import hls_players
 from tests.support.hls_player import why_unavailable as no_player
 from tests.support.livekit_server import LiveKitServer
 from tests.support.rtmp_server import RtmpServer, why_unavailable
+from tests.support.srt_listener import SrtListener
+from tests.support.srt_listener import why_unavailable as no_listener
 from tests.support.waiting import eventually
 from tests.system.compositions import TOLERANCE, beeps
 from tests.system.scenes import CLIP, SMALL, access, clip, count, counted, finished, prepare, publishing, recorded
 from tests.system.test_hls import watched
+from tests.system.test_supervisor import node
 
-missing = why_unavailable() or no_player()
+missing = why_unavailable() or no_player() or no_listener()
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(missing), reason=missing)]
 
 LARGE = (480, 270)
@@ -201,3 +207,47 @@ async def test_opus_and_vp9_in_fragmented_mp4(livekit_server: LiveKitServer, tmp
     misfits = [min(abs(heard - offset - at) for at in theirs_at) for heard in beeps(joined)]
     assert len(misfits) >= 3
     assert statistics.median(misfits) <= TOLERANCE
+
+
+async def test_a_service_copies_to_transport_streams(livekit_server: LiveKitServer, tmp_path: Path) -> None:
+    """MPEG-TS segments beside a file, and SRT that is added meanwhile, as requests ask for them."""
+    room, egress_id = "copied-served", "EG_copied"
+    content = clip(Codec.H264, **SPARSE)
+    prepare("ada", content)
+    request = pb.ParticipantEgressRequest(
+        room_name=room,
+        identity="ada",
+        preset=pb.EncodingOptionsPreset.PASSTHROUGH,
+        file_outputs=[pb.EncodedFileOutput(filepath="ada", disable_manifest=True)],
+        segment_outputs=[pb.SegmentedFileOutput(filename_prefix="hls/s", playlist_name="hls/all", segment_duration=1)],
+        stream_outputs=[pb.StreamOutput(protocol=pb.StreamProtocol.SRT)],
+    )
+    with SrtListener(tmp_path) as listener:
+        async with node(livekit_server, tmp_path) as here, publishing(livekit_server, room, content=content):
+            await here.supervisor.start(EgressStart(egress_id, request))
+            await here.recorded(egress_id, 2.0)
+            await here.supervisor.update_stream(
+                pb.UpdateStreamRequest(egress_id=egress_id, add_output_urls=[f"{listener.url}?latency=60"])
+            )
+            await here.recorded(egress_id, 7.0)
+            await here.supervisor.stop(egress_id)
+            info = await here.ended(egress_id)
+        listener.stop()
+    assert status_of(info) is EgressStatus.COMPLETE, info.error
+    folder = tmp_path / "files"
+    (file,), (segments,), (stream,) = info.file_results, info.segment_results, info.stream_results
+    assert file.filename == "ada.mp4"
+    assert (stream.status, stream.error) == (pb.StreamInfo.Status.FINISHED, "")
+    playlist = read_playlist(folder / "hls" / "all.m3u8")
+    assert playlist.ended
+    assert segments.segment_count == len(playlist.segments) >= 3
+    joined = whole(folder / "hls" / "all.m3u8", tmp_path / "joined.ts")
+    assert len(rising(read_pictures(folder / "ada.mp4"))) > 60
+    for path in (joined, listener.files[0]):
+        facts = file_facts(path)
+        assert {(one.kind, one.codec) for one in facts.streams} == {("video", "h264"), ("audio", "aac")}
+        assert read_packets(path, "video")[0].keyframe
+        numbers = count(read_pictures(path))
+        assert not numbers.reordered
+        assert numbers.last - numbers.first >= 30
+        assert len(beeps(path)) >= 1
