@@ -80,8 +80,8 @@ class Bucket:
             raise upload_failed(self.storage, str(error)) from None
 
     def parted(self, name: str, content_type: str, left: LeftUpload | None = None) -> PartedUpload | None:
-        """As `Destination`: S3, and OSS which speaks its protocol."""
-        if isinstance(self.storage, S3Storage | AliOssStorage):
+        """As `Destination`: all but GCS."""
+        if isinstance(self.storage, S3Storage | AliOssStorage | AzureStorage):
             return PartedUpload(self.storage, object_key(self.storage, name), content_type, left=left)
         return None
 
