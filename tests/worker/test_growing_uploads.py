@@ -28,8 +28,8 @@ from pyegress.rtp.codec_config import START_CODE
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.storage import lane
 from pyegress.storage.digests import PART
+from pyegress.storage.object_parts import open_parts
 from pyegress.storage.parted import LeftUpload
-from pyegress.storage.s3_parts import S3Parts
 from pyegress.storage.spool import JOURNAL, MEDIA, Spool, SpoolFolder
 from pyegress.storage.spooled_plan import SpooledPlan
 from pyegress.worker.assignment import abandon, finish_launch
@@ -223,7 +223,7 @@ async def test_an_upload_that_somebody_aborts_is_sent_as_a_whole(own_s3: S3Serve
         path.write_bytes(content)
         uploads.grown(path, Written(len(content)))
         await proxy.passed(2 * PART, within=60)
-        client = await S3Parts.open(own_s3.storage)
+        client = await open_parts(own_s3.storage)
         assert client is not None
         (pending,) = await client.pending("aborted.webm")
         await client.abort("aborted.webm", pending.upload)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from pyegress.storage.parted import LeftUpload, PartedUpload
 from pyegress.storage.stores import Store, check_azure_key, complete, open_store
 
 if TYPE_CHECKING:
-    from obstore import Bytes, ObjectMeta
+    from obstore import BytesStream, ObjectMeta
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Bucket:
         return dict(parse_qsl(tagging, keep_blank_values=True)) or None
 
 
-async def _cut(stream: AsyncIterable[Bytes], sizes: Iterable[int]) -> AsyncIterator[bytes]:
+async def _cut(stream: BytesStream, sizes: Iterable[int]) -> AsyncIterator[bytes]:
     """What a stream brings, in parts of `sizes`; what is left over is one more."""
     held = bytearray()
     left = iter(sizes)
