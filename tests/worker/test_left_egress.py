@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from livekit.protocol import egress as pb
+from PIL import Image
 
 from pyegress.clock import Wall
 from pyegress.errors import Code, EgressError, OutputFailed
@@ -22,7 +23,8 @@ from pyegress.outputs.written import Written
 from pyegress.plan.build import plan_recording
 from pyegress.plan.containers import Container
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import Service
+from pyegress.plan.recording_plan import ImageOutput, Service
+from pyegress.plan.segment_names import image_name
 from pyegress.plan.storage import LocalStorage, Storage
 from pyegress.storage.journal_entries import ObjectKey, SpoolState
 from pyegress.storage.objects import ObjectKind
@@ -301,3 +303,33 @@ async def test_where_media_lie_may_have_changed(tmp_path: Path) -> None:
     assert "another one when it was recorded" in outcome.error.message
     assert path.exists()
     assert folder.record().objects[ObjectKey(0, "talk.webm")].location == ""
+
+
+async def test_images_that_are_whole_are_delivered_whatever_they_are(tmp_path: Path) -> None:
+    kept = launched(tmp_path, "talk.webm")
+    request = kept.read_request()
+    assert isinstance(request, pb.RoomCompositeEgressRequest)
+    for prefix in ("shots/a", "shots/b.png", "shots/c.webp"):
+        request.image_outputs.add(filename_prefix=prefix)
+    launch = replace(kept, request=request.SerializeToString())
+    folder = created(tmp_path, launch)
+    plan = plan_recording(launch.read_request(), launch.start, launch.service)
+    async with Spooled(folder) as spooled:
+        delivery = spooled.journalled(InPlace(launch.directory), plan)
+        spooled.move(SpoolState.RECORDING)
+        for output in plan.outputs:
+            if not isinstance(output, ImageOutput):
+                continue
+            for number in range(2):
+                name = image_name(output.prefix, output.format, output.suffix, number, Wall(1.7e9))
+                path = delivery.place(name, LocalStorage())
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (32, 32), "white").save(path)
+    torn = tmp_path / "files" / "shots" / "a_00001.jpeg"
+    torn.write_bytes(torn.read_bytes()[:-20])
+    outcome = await resumed(launch, folder)
+    assert [(made.filename_prefix, made.image_count) for made in outcome.images] == [
+        ("shots/a", 1),
+        ("shots/b", 2),
+        ("shots/c", 2),
+    ]

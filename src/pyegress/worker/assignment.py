@@ -39,7 +39,7 @@ SCRATCH = ".pyegress-uploads"
 class Assignment:
     """A session, and how its result is told."""
 
-    session: EgressSession
+    session: DeliveredSession
 
     def outcome(self, result: RecordingResult) -> Outcome:
         """What becomes of the egress."""

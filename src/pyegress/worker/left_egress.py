@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from pyegress.lifecycle.outcome import Failure, FileOutcome, ImagesOutcome, Outc
 from pyegress.outputs.disk import temporary_beside
 from pyegress.outputs.left_file import LeftFile, checksum_of, finish_left
 from pyegress.outputs.left_segments import ListedSegment, finish_playlist, finish_segment
-from pyegress.plan.recording_plan import ImageOutput, RecordingPlan, SegmentOutput
+from pyegress.plan.recording_plan import ImageFormat, ImageOutput, RecordingPlan, SegmentOutput
 from pyegress.plan.redact import lacks_secrets
 from pyegress.storage.journal_entries import Finished, Planned, Record, Refused, SpooledObject, SpoolState, Withdrawn
 from pyegress.storage.objects import ObjectKind
@@ -27,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Playlists name what must be there before. The manifest, which tells where everything is, is made anew.
 _ORDER = (ObjectKind.FILE, ObjectKind.SEGMENT, ObjectKind.IMAGE, ObjectKind.PLAYLIST)
-_JPEG_END = b"\xff\xd9"
+#: What whole images end in; of WebP, whose header says its length, anything.
+_ENDS = {ImageFormat.JPEG: b"\xff\xd9", ImageFormat.PNG: b"IEND\xaeB`\x82", ImageFormat.WEBP: b""}
 #: Objects that are delivered at the same time.
 _AT_ONCE = 8
 
@@ -248,7 +250,11 @@ class LeftEgress:
 
     def _images(self, output: ImageOutput, items: list[SpooledObject], zero: Wall) -> ImagesOutcome | None:
         storage = self._storages.index(output.storage)
-        mine = [item for item in items if item.key.storage == storage and item.kind is ObjectKind.IMAGE]
+        images = [item for item in items if item.key.storage == storage and item.kind is ObjectKind.IMAGE]
+        # Tokens of the room are filled in there.
+        prefix = ".*".join(map(re.escape, re.split(r"\{\w+\}", output.prefix)))
+        name = re.compile(rf"{prefix}(_\d+)?{re.escape(output.format.extension)}")
+        mine = [item for item in images if name.fullmatch(item.key.name)]
         return ImagesOutcome(output.prefix, len(mine), zero, wall()) if mine else None
 
 
@@ -278,5 +284,6 @@ def _as_it_is(path: Path) -> LeftFile | None:
 
 def _whole_image(path: Path) -> LeftFile | None:
     with suppress(OSError):
-        return _as_it_is(path) if path.read_bytes().endswith(_JPEG_END) else None
+        format_ = next((format_ for format_ in ImageFormat if format_.extension == path.suffix), ImageFormat.JPEG)
+        return _as_it_is(path) if path.read_bytes().endswith(_ENDS[format_]) else None
     return None

@@ -236,7 +236,7 @@ class Uploads:
         while self._queue and self._given_up:
             item = self._queue.popleft()
             del self._objects[item.path]
-            _fail(item.waiting, _broken_off(item))
+            _fail(item.waiting, _broken_off(item, self._lane(item.place.storage).failing))
         while self._queue and self._in_turn < AT_ONCE:
             self._in_turn += 1
             self._start(self._upload_in_turn(self._queue.popleft()))
@@ -281,7 +281,7 @@ class Uploads:
             self._let_go(item)
             return
         except asyncio.CancelledError:
-            _fail([*waiting, *item.waiting], _broken_off(item))
+            _fail([*waiting, *item.waiting], _broken_off(item, self._lane(place.storage).failing))
             self._let_go(item)
             raise
         except BaseException as error:
@@ -329,9 +329,11 @@ def _kept(error: EgressError, path: Path) -> OutputFailed:
     )
 
 
-def _broken_off(item: _Object) -> OutputFailed:
+def _broken_off(item: _Object, failing: str) -> OutputFailed:
+    """`failing` says why nothing got through until then."""
     label = item.place.storage.label
-    return _kept(OutputFailed(f"{label} upload failed: it was broken off", field=label, retryable=True), item.path)
+    message = failing or f"{label} upload failed: it was broken off"
+    return _kept(OutputFailed(message, field=label, retryable=True), item.path)
 
 
 def _queue_full(storage: Storage, count: int, path: Path) -> OutputFailed:
