@@ -18,6 +18,7 @@ from pyegress.browser.proxy import FilteringProxy
 from pyegress.browser.sound_server import SoundServer, open_sound
 from pyegress.browser.switches import Situation, preferences, switches
 from pyegress.browser.x_display import XDisplay, open_display
+from pyegress.browser.x_refresh import refresh_rate
 from pyegress.errors import EgressError
 from pyegress.plan.browser_options import BrowserOptions, Sandbox
 
@@ -48,15 +49,16 @@ class Browser:
         self.warnings = warnings
 
     @classmethod
-    async def open(cls, options: BrowserOptions, *, width: int, height: int, udp: bool) -> Self:
-        """Start everything; the window shows about:blank. `udp`: WebRTC may send it. Raises EgressError."""
-        programs = find_programs(options.executable)
+    async def open(cls, options: BrowserOptions, *, width: int, height: int, framerate: int, udp: bool) -> Self:
+        """Start everything; the window shows about:blank. `framerate` is how many pictures a second are wanted, `udp`:
+        WebRTC may send it. Raises EgressError."""
+        programs, refresh = find_programs(options.executable), refresh_rate(framerate)
         proxy = FilteringProxy(options)
         processes = await KeptProcesses.open()
         try:
             try:
                 async with asyncio.TaskGroup() as group:
-                    displayed = group.create_task(open_display(processes, programs.display, width, height))
+                    displayed = group.create_task(open_display(processes, programs.display, width, height, refresh))
                     sounding = group.create_task(open_sound(processes, programs.sound))
                     hindered = group.create_task(_sandbox_obstacle(processes, options))
                     group.create_task(proxy.open())
@@ -90,6 +92,7 @@ class Browser:
         await self.devtools.aclose()
         await self.processes.aclose()
         await self.proxy.aclose()
+        self.display.close()
 
 
 def _profile(folder: Path) -> str:
