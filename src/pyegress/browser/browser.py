@@ -15,8 +15,10 @@ from pyegress.browser.failures import BrowserFailed
 from pyegress.browser.kept_processes import KeptProcesses
 from pyegress.browser.programs import Programs, find_programs, shared_memory_is_small
 from pyegress.browser.proxy import FilteringProxy
+from pyegress.browser.request_filter import RequestFilter
 from pyegress.browser.sound_server import SoundServer, open_sound
 from pyegress.browser.switches import Situation, preferences, switches
+from pyegress.browser.url_rules import UrlRules
 from pyegress.browser.x_display import XDisplay, open_display
 from pyegress.browser.x_refresh import refresh_rate
 from pyegress.errors import EgressError
@@ -39,6 +41,7 @@ class Browser:
         display: XDisplay,
         sound: SoundServer,
         devtools: DevTools,
+        requests: RequestFilter,
         warnings: tuple[str, ...],
     ) -> None:
         self.processes = processes
@@ -46,6 +49,7 @@ class Browser:
         self.display = display
         self.sound = sound
         self.devtools = devtools
+        self.requests = requests
         self.warnings = warnings
 
     @classmethod
@@ -76,11 +80,18 @@ class Browser:
                 small_shared_memory=shared_memory_is_small(),
             )
             devtools = await _start(processes, programs, display, sound, switches(options, situation))
+            requests = RequestFilter(devtools, UrlRules(options))
+            browser = cls(processes, proxy, display, sound, devtools, requests, warnings)
         except BaseException:
             await proxy.aclose()
             await processes.aclose()
             raise
-        return cls(processes, proxy, display, sound, devtools, warnings)
+        try:
+            await requests.open()
+        except BaseException:
+            await browser.aclose()
+            raise
+        return browser
 
     @property
     def gone(self) -> asyncio.Future[int]:
@@ -89,6 +100,7 @@ class Browser:
 
     async def aclose(self) -> None:
         """End everything, leave nothing. Idempotent, bounded."""
+        await self.requests.aclose()
         await self.devtools.aclose()
         await self.processes.aclose()
         await self.proxy.aclose()
