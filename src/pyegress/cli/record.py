@@ -230,11 +230,11 @@ def room(
     )
 
 
-@app.command(epilog=_CODES, short_help="Record any web page into one file.")
+@app.command(epilog=_CODES, short_help="Record any web page.")
 @with_common_options(Encoded, without=CONNECTION)
 def web(
     common: Encoded,
-    output: Output,
+    output: Outputs,
     url: Annotated[str, typer.Option("--url", help="The page, http:// or https://.", show_default=False)],
     await_start_signal: Annotated[
         bool,
@@ -282,6 +282,7 @@ def web(
     Examples:
       pyegress record web --url https://example.com/board -o board.mp4 -d 10m
       pyegress record web --url https://example.com/show --await-start-signal --preset H264_1080P_30 -o show
+      pyegress record web --url https://example.com/show -o show.mp4 -o rtmp://live.example/app/KEY
     """
     from pyegress.plan.browser_options import BrowserOptions
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.containers import Container, Live
@@ -36,6 +37,8 @@ from pyegress.plan.storage import LocalStorage
 from pyegress.plan.stream_urls import StreamProtocol
 from pyegress.plan.websocket_format import SoundEncoding, websocket_format
 
+_Number = TypeVar("_Number", int, float)
+
 _PROTOCOLS = {StreamProtocol.RTMP: Live.RTMP, StreamProtocol.SRT: Live.SRT, StreamProtocol.WEBSOCKET: Live.WEBSOCKET}
 _FORMATS = {SegmentFormat.MPEG_TS: Live.HLS, SegmentFormat.FMP4: Live.HLS_FMP4}
 
@@ -66,6 +69,8 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         planned = _copied(outputs, service)
     else:
         audio, video, planned = _encoded(form, outputs, wish, service)
+    rules = [rule for rule in service.limits.rules if rule.fits(form.type, form.room_name)]
+    sizes = (service.limits.file_size, *(rule.file_size for rule in rules)) if outputs.file else ()
     return RecordingPlan(
         egress_id=start.egress_id,
         type=form.type,
@@ -83,8 +88,8 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         webhooks=form.webhooks,
         backup=service.storage.backup,
         passthrough=copies,
-        max_duration=_max_duration(outputs, service.limits),
-        max_file_size=service.limits.file_size or None if outputs.file else None,
+        max_duration=_least(*_durations(outputs, service.limits), *(rule.duration for rule in rules)),
+        max_file_size=_least(*sizes),
         waits=service.waits,
         retry_count=start.retry_count,
         overwrite=service.overwrite,
@@ -221,11 +226,15 @@ def _with_parts(segments: SegmentOutput, part: float) -> SegmentOutput:
     return replace(segments, part=min(part, float(segments.duration)))
 
 
-def _max_duration(outputs: ReadOutputs, limits: SessionLimits) -> float | None:
-    present = (
-        limits.file if outputs.file else 0,
-        limits.segment if outputs.segments else 0,
-        limits.stream if outputs.stream else 0,
-        limits.image if outputs.images else 0,
+def _durations(outputs: ReadOutputs, limits: SessionLimits) -> tuple[float, ...]:
+    return (
+        limits.file if outputs.file else 0.0,
+        limits.segment if outputs.segments else 0.0,
+        limits.stream if outputs.stream else 0.0,
+        limits.image if outputs.images else 0.0,
     )
-    return min((limit for limit in present if limit > 0), default=None)
+
+
+def _least(*limits: _Number) -> _Number | None:
+    """The least of those that are limits at all."""
+    return min((limit for limit in limits if limit > 0), default=None)

@@ -136,7 +136,7 @@ MANIFEST = (".json", "application/json")
 _CONTENT_TYPES = {
     ending: container.value.content_type for container in Container for ending in container.value.extensions
 }
-_CONTENT_TYPES |= dict((PLAYLIST, SEGMENT_TS, SEGMENT_FMP4, IMAGE_JPEG, MANIFEST))
+_CONTENT_TYPES |= dict((PLAYLIST, SEGMENT_TS, SEGMENT_FMP4, IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, MANIFEST))
 
 
 def content_type(name: str) -> str:

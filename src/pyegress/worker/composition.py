@@ -22,6 +22,7 @@ from pyegress.media.steps import Step
 from pyegress.media.taps import PictureTap
 from pyegress.media.video_encoder import check_hardware
 from pyegress.outputs.file_writer import FileResult
+from pyegress.outputs.images import Shown
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.file_names import waits_for_publisher
 from pyegress.plan.recording_plan import RecordingPlan
@@ -45,6 +46,7 @@ from pyegress.room.events import (
     TrackPublication,
     TrackPublished,
     TrackUnmuted,
+    TrackUpdated,
 )
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery, InPlace
@@ -152,6 +154,7 @@ class Composition:
             describe=self._describe,
             request_keyframe=self._request_keyframe,
             sound_codec=self._sound_codec,
+            shown=self._shown,
         )
         self._outputs = outputs = EncodedOutputs(
             self._plan,
@@ -204,6 +207,10 @@ class Composition:
                 self._check_sound(*participant.tracks.values())
             case TrackPublished(track=track):
                 self._check_sound(track)
+            case TrackUpdated(track=track):
+                for feed in self._feeds:
+                    if feed.track_id == track.sid:
+                        feed.size = track.size
             case _:
                 pass
         if isinstance(event, TrackMuted):
@@ -299,6 +306,12 @@ class Composition:
     def _sound_codec(self) -> Codec | None:
         codecs = {feed.codec for feed in self._feeds if feed.kind is Kind.AUDIO}
         return codecs.pop() if len(codecs) == 1 else None
+
+    def _shown(self) -> Shown | None:
+        """Any thread."""
+        pictures = [feed for feed in tuple(self._feeds) if feed.kind is Kind.VIDEO]
+        feed = self._stage.only(pictures) if self._stage is not None else None
+        return Shown(feed.size, feed.picture_size) if feed is not None and all(feed.size) else None
 
     def _request_keyframe(self) -> None:
         if self._engine is not None:

@@ -30,6 +30,7 @@ from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.encoded_file import EncodedFile
 from pyegress.worker.image_sink import ImageSink
+from pyegress.worker.live_sink import LiveSink
 from pyegress.worker.output_sink import OutputSink, Source
 from pyegress.worker.progress import Recorded
 from pyegress.worker.segment_sink import SegmentSink
@@ -196,7 +197,7 @@ class EncodedOutputs:
 
     def _others_left(self) -> bool:
         return any(
-            index not in self._failed and not (isinstance(sink, StreamSink | WebsocketSink) and sink.idle)
+            index not in self._failed and not (isinstance(sink, LiveSink) and sink.idle)
             for index, sink in enumerate(self._sinks)
         )
 

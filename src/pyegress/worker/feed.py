@@ -55,6 +55,9 @@ class Feed:
         self.source = track.source.value
         self.kind = track.kind
         self.codec = track.codec
+        #: Pixels as published, and of the newest key frame; (0, 0) while unknown.
+        self.size = track.size
+        self.picture_size = (0, 0)
         #: When it was muted and unmuted again (None: it still is).
         self.mutes: list[tuple[Monotonic, Monotonic | None]] = [(now, None)] if track.muted else []
         self.ended = False
@@ -78,6 +81,8 @@ class Feed:
         if self.first_arrival is None:
             self.first_arrival = frame.arrival
         self.last_arrival = frame.arrival
+        if frame.size is not None:
+            self.picture_size = frame.size
         self._recent.append((frame.arrival, len(frame.payload)))
         self._recent_octets += len(frame.payload)
         if frame.arrival - self._recent[0][0] > RATE_WINDOW:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +16,11 @@ from pyegress.lifecycle.outcome import Failure, FileOutcome, ImagesOutcome, Outc
 from pyegress.outputs.disk import temporary_beside
 from pyegress.outputs.left_file import LeftFile, checksum_of, finish_left
 from pyegress.outputs.left_segments import ListedSegment, finish_playlist, finish_segment
-from pyegress.plan.recording_plan import ImageOutput, RecordingPlan, SegmentOutput
+from pyegress.plan.recording_plan import ImageFormat, ImageOutput, RecordingPlan, SegmentOutput
 from pyegress.plan.redact import lacks_secrets
 from pyegress.storage.journal_entries import Finished, Planned, Record, Refused, SpooledObject, SpoolState, Withdrawn
 from pyegress.storage.objects import ObjectKind
-from pyegress.worker.delivery import Delivered, Delivery
+from pyegress.worker.delivery import Delivery
 from pyegress.worker.left_manifest import left_manifest, manifest_places
 from pyegress.worker.spooled import Spooled, end_reason, named_kind, storages_of
 
@@ -27,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Playlists name what must be there before. The manifest, which tells where everything is, is made anew.
 _ORDER = (ObjectKind.FILE, ObjectKind.SEGMENT, ObjectKind.IMAGE, ObjectKind.PLAYLIST)
-_JPEG_END = b"\xff\xd9"
+#: What whole images end in; of WebP, whose header says its length, anything.
+_ENDS = {ImageFormat.JPEG: b"\xff\xd9", ImageFormat.PNG: b"IEND\xaeB`\x82", ImageFormat.WEBP: b""}
 #: Objects that are delivered at the same time.
 _AT_ONCE = 8
 
@@ -145,7 +147,7 @@ class LeftEgress:
 
         await asyncio.gather(*(deliver(item) for item in items))
 
-    async def _deliver(self, item: SpooledObject) -> Delivered | None:
+    async def _deliver(self, item: SpooledObject) -> None:
         assert item.kind is not None
         path = self._spooled.folder.path_of(item)
         try:
@@ -172,13 +174,14 @@ class LeftEgress:
                     field="storage",
                     remedy="Configure that storage again, or take the file with `pyegress spool export`",
                 )
-            return await self._delivery.deliver(path, item.kind)
+            delivered = await self._delivery.deliver(path, item.kind)
+            if delivered.warning:
+                self._warnings.append(delivered.warning)
         except (EgressError, OSError) as error:
             failure = error if isinstance(error, EgressError) else EgressError(f"{path} cannot be read: {error}")
             logger.error("%s is not delivered: %s", item.key.name, failure)
             self._errors.append(failure)
             self._spooled.append(Refused(wall(), item.key, failure.message, failure.retryable))
-            return None
 
     async def _write_manifests(self, record: Record) -> None:
         """One beside each output that wants it. What goes wrong is logged only."""
@@ -245,7 +248,11 @@ class LeftEgress:
 
     def _images(self, output: ImageOutput, items: list[SpooledObject], zero: Wall) -> ImagesOutcome | None:
         storage = self._storages.index(output.storage)
-        mine = [item for item in items if item.key.storage == storage and item.kind is ObjectKind.IMAGE]
+        images = [item for item in items if item.key.storage == storage and item.kind is ObjectKind.IMAGE]
+        # Tokens of the room are filled in there.
+        prefix = ".*".join(map(re.escape, re.split(r"\{\w+\}", output.prefix)))
+        name = re.compile(rf"{prefix}(_\d+)?{re.escape(output.format.extension)}")
+        mine = [item for item in images if name.fullmatch(item.key.name)]
         return ImagesOutcome(output.prefix, len(mine), zero, wall()) if mine else None
 
 
@@ -275,5 +282,6 @@ def _as_it_is(path: Path) -> LeftFile | None:
 
 def _whole_image(path: Path) -> LeftFile | None:
     with suppress(OSError):
-        return _as_it_is(path) if path.read_bytes().endswith(_JPEG_END) else None
+        format_ = next((format_ for format_ in ImageFormat if format_.extension == path.suffix), ImageFormat.JPEG)
+        return _as_it_is(path) if path.read_bytes().endswith(_ENDS[format_]) else None
     return None

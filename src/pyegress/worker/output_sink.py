@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyegress.media.picture import Picture
+    from pyegress.outputs.images import Shown
 
 
 class OutputSink(Protocol):
@@ -69,3 +70,5 @@ class Source:
     request_keyframe: Callable[[], None]
     #: The codec in which the only track of the sound is published; None while unknown, or if there are several.
     sound_codec: Callable[[], Codec | None] = lambda: None
+    #: The one track that is shown; None where a layout or a page is, or nothing yet. Any thread.
+    shown: Callable[[], Shown | None] = lambda: None

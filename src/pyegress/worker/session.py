@@ -33,7 +33,7 @@ from pyegress.room.transport import DatagramSeam, TransportState
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.feed import Feed
 from pyegress.worker.index_file import IndexWriter
-from pyegress.worker.joining import join_unless
+from pyegress.worker.joining import check_token, join_unless
 from pyegress.worker.looks import Looks
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.presence import Presence
@@ -123,6 +123,8 @@ class RecordingSession:
             end_reason=self._end_reason,
             paths=tuple(self._recorder.paths),
             streams=self._recorder.streams,
+            started_at=self._recorder.started_at,
+            spans=self._recorder.track_spans(),
         )
 
     def steps(self) -> list[Step]:
@@ -135,6 +137,7 @@ class RecordingSession:
 
     async def _record(self) -> Stop:
         self._report()
+        check_token(self._terms.connection)  # before folders are made for nothing
         self._recorder.check_output()
         room = await join_unless(self._next_stop(), self._terms, on_waiting=self._say_waiting, seam=self._seam)
         if isinstance(room, Stop):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pyegress.clock import Monotonic
@@ -50,6 +50,9 @@ class Stage(Protocol):
 
     def on_event(self, event: RoomEvent) -> None:
         """Anything that happens in the room."""
+
+    def only(self, feeds: Iterable[Feed]) -> Feed | None:
+        """Of feeds of pictures that of the track which is shown alone; None where a layout shows many."""
 
 
 class RoomStage:
@@ -140,6 +143,9 @@ class RoomStage:
             ),
         )
 
+    def only(self, feeds: Iterable[Feed]) -> Feed | None:
+        return None
+
 
 class SingleStage:
     """One picture over the whole canvas: the one that is wanted most among those that there are."""
@@ -170,3 +176,6 @@ class SingleStage:
                 self._director.change(event.at, CandidateChanged(track.sid, identity, rank, track.muted))
             case _:
                 pass
+
+    def only(self, feeds: Iterable[Feed]) -> Feed | None:
+        return min(feeds, key=lambda feed: (feed.ended, feed.is_muted, self._rank(feed), -feed.rank), default=None)

@@ -79,6 +79,11 @@ class StreamGroup:
         """Those that are sent to, or tried again."""
         return [sender for sender in self._senders if not sender.over]
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is streamed anywhere."""
+        return not self.active
+
     def add(self, target: Destination) -> None:
         """Begin to stream there too. Raises EgressError when it is streamed to already, or there are too many."""
         if self._ending:
