@@ -28,6 +28,8 @@ _NARROWEST = 500
 _NOTHING_TO_PAINT = 1.0
 #: Seconds between questions whether the page is alive: with `hang_timeout` less than 5, by which it is to be noticed.
 _PULSE = 0.5
+#: ... and how much memory it takes, which costs milliseconds.
+_WEIGHING = 2.0
 #: A page that lived this long may crash as often as a new one.
 _FORGIVEN = 60.0
 _READ_ERROR = """(() => { const found = document.querySelector("div.error");
@@ -60,6 +62,7 @@ class Page:
         self._target = ""
         self._session = ""
         self._frame = ""
+        self._weighed = 0.0
         self._status: int | None = None
         self._document = ""
         self._loaded = asyncio.Event()
@@ -202,7 +205,9 @@ class Page:
         with suppress(TimeoutError):
             async with asyncio.timeout(_PULSE):
                 await self._crashed.wait()
-        if not self._crashed.is_set() and (limit := self._options.memory):
+        now, limit = asyncio.get_running_loop().time(), self._options.memory
+        if limit and not self._crashed.is_set() and now >= self._weighed + _WEIGHING:
+            self._weighed = now
             taken = tree_bytes(self.browser.processes.pids["chromium"])
             if taken > limit:
                 await self._kill_renderers()
