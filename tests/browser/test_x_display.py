@@ -43,7 +43,7 @@ def refresh_of(connection: XConnection) -> float:
     ]
     (mode,) = [mode for mode in listed if mode[0] == current]
     assert mode[1:3] == (642, 362)
-    return mode[3] / (mode[6] * mode[10])
+    return float(mode[3] / (mode[6] * mode[10]))
 
 
 async def test_a_display_is_seen_by_its_owner_alone(processes: KeptProcesses) -> None:

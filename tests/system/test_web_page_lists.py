@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def serve_pages(server: PageServer) -> None:
     ],
     ids=["denied", "allowed", "both"],
 )
-async def test_every_way_of_a_page_meets_the_lists(lists: dict[str, tuple[str, ...]]) -> None:
+async def test_every_way_of_a_page_meets_the_lists(lists: dict[str, Any]) -> None:
     async with PageServer() as server, a_page(**lists) as page:
         serve_pages(server)
         await page.load(server.url("/public/asking"))
