@@ -27,8 +27,13 @@ def test_the_old_file_is_seen_until_the_new_one_is_whole(tmp_path: Path) -> None
 def test_nothing_half_is_left(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"old")
-    with pytest.raises(OSError, match="full"), replacing(path) as file:
-        file.write(b"half of what")
-        raise OSError("full")
+
+    def fail() -> None:
+        with replacing(path) as file:
+            file.write(b"half of what")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.json"]
