@@ -9,7 +9,7 @@ from PIL import Image
 
 from pyegress.demo.stamp import read_stamp
 from pyegress.errors import OutputFailed
-from pyegress.outputs.images import ImageWriter, fitted
+from pyegress.outputs.images import ImageWriter, Shown, fitted
 from pyegress.plan.recording_plan import ImageFormat
 from tests.media.encoding import pictures
 
@@ -71,3 +71,49 @@ def test_a_disk_that_refuses_is_worded(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFailed, match="a part of the path is no folder"):
         ImageWriter(ImageFormat.JPEG, 0, 0).write(pictures(1)[0], tmp_path / "file" / "x.jpeg")
+
+
+def letterboxed(size: tuple[int, int]) -> av.VideoFrame:
+    """A white picture of these proportions in the middle of 320x180, black around."""
+    width, height = fitted(size, 320, 180)
+    planes = np.full((180 * 3 // 2, 320), 128, np.uint8)
+    planes[:180] = 16
+    top, left = (180 - height) // 2, (320 - width) // 2
+    planes[top : top + height, left : left + width] = 235
+    return av.VideoFrame.from_ndarray(planes, "yuv420p")
+
+
+@pytest.mark.parametrize(
+    ("asked", "published", "picture", "size", "bars"),
+    [
+        # By itself the size that is published, without the bars of the output.
+        ((0, 0), (640, 480), (640, 480), (640, 480), (0, 0)),
+        ((0, 0), (160, 120), (160, 120), (160, 120), (0, 0)),
+        ((0, 0), (180, 320), (180, 320), (180, 320), (0, 0)),
+        ((0, 0), (640, 480), (0, 0), (640, 480), (0, 0)),
+        # A smaller layer of the same, and pictures that are not what was announced.
+        ((0, 0), (640, 480), (320, 240), (640, 480), (0, 0)),
+        ((0, 0), (640, 480), (640, 360), (640, 480), (0, 60)),
+        # What is asked for goes before; bars once, not twice.
+        ((320, 0), (640, 480), (640, 480), (320, 240), (0, 0)),
+        ((320, 320), (640, 480), (640, 480), (320, 320), (0, 40)),
+    ],
+)
+def test_images_of_one_track(
+    tmp_path: Path,
+    asked: tuple[int, int],
+    published: tuple[int, int],
+    picture: tuple[int, int],
+    size: tuple[int, int],
+    bars: tuple[int, int],
+) -> None:
+    path = tmp_path / "x.png"
+    drawn = letterboxed(picture if all(picture) else published)
+    ImageWriter(ImageFormat.PNG, *asked).write(drawn, path, Shown(published, picture))
+    with Image.open(path) as image:
+        assert image.size == size
+        grey = np.asarray(image.convert("L"), np.int16)
+    left, top = bars
+    inside = grey[top + 4 : size[1] - top - 4, left + 4 : size[0] - left - 4]
+    assert inside.min() > 240, "white up to its edges"
+    assert not top or max(grey[: top - 4].max(), grey[4 - top :].max()) < 15

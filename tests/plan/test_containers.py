@@ -5,7 +5,8 @@ from itertools import combinations
 import pytest
 
 from pyegress.codecs import Codec, Kind
-from pyegress.plan.containers import DEFAULT_CONTAINER, Container, container_for
+from pyegress.plan.containers import DEFAULT_CONTAINER, Container, container_for, content_type
+from pyegress.plan.recording_plan import ImageFormat
 
 pytestmark = pytest.mark.unit
 
@@ -56,3 +57,17 @@ def test_audio_containers_hold_no_video() -> None:
     for container in Container:
         has_video = any(codec.kind is Kind.VIDEO for codec in container.value.codecs)
         assert has_video is not container.value.audio_only
+
+
+def test_objects_are_told_what_they_are() -> None:
+    for name, told in (
+        ("a/talk.mp4", "video/mp4"),
+        ("a/talk_00001.ts", "video/mp2t"),
+        ("a/talk_init.mp4", "video/mp4"),
+        ("a/talk_00001.m4s", "video/mp4"),
+        ("a/talk.M3U8", "application/x-mpegurl"),
+        *((f"a/shot{image.extension}", image.value[1]) for image in ImageFormat),
+        ("a/EG_1.json", "application/json"),
+        ("a/talk", "application/octet-stream"),
+    ):
+        assert content_type(name) == told

@@ -14,6 +14,9 @@ import pyegress
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.lifecycle.outcome import StreamStatus
+from pyegress.plan.stream_urls import redact_url
+from pyegress.service.config_reader import Seconds
+from pyegress.service.config_sections import LimitsSection
 from pyegress.service.egress_service import EgressStart
 from tests.support.analysis import Picture, read_packets, read_pictures
 from tests.support.livekit_server import LiveKitServer
@@ -167,6 +170,31 @@ async def test_the_last_stream_decides_how_it_ends(
         assert info.details == "End reason: All streams stopped"
         assert [one.status for one in info.stream_results] == [FINISHED]
         assert info.stream.info == info.stream_results
+
+
+async def test_a_limit_ends_a_stream(livekit_server: LiveKitServer, tmp_path: Path, rtmp: RtmpServer) -> None:
+    """The server gets what fits, in order to its end; the infos say why it is over."""
+    room, url, limit = "streamed-limited", rtmp.url(KEY, "recorded"), 5.0
+    limits = LimitsSection(stream_output_max_duration=Seconds(limit))
+    async with node(livekit_server, tmp_path, session_limits=limits) as here, publishing(livekit_server, room):
+        await here.supervisor.start(EgressStart("EG_limited", watching(room, url)))
+        await stream(here, "EG_limited", 0, ACTIVE)
+        info = await here.ended("EG_limited")
+    assert status_of(info) is EgressStatus.LIMIT_REACHED
+    assert (info.error, info.error_code) == ("Session limit reached", 413)
+    (one,) = info.stream_results
+    assert (one.status, one.error) == (FINISHED, "")
+    assert one.url == redact_url(url)
+    assert 0 < one.started_at < one.ended_at <= info.ended_at
+    assert one.duration == one.ended_at - one.started_at
+    assert one.duration > 1e9
+    (path,) = rtmp.recordings(KEY)
+    await eventually(lambda: "deleteStream" in rtmp.log_tail(), "the server has heard of the end in order")
+    packets = read_packets(path, "video")
+    last = packets[-1].pts
+    assert last is not None
+    assert last <= limit + 0.1
+    check(shown(path), 1.0)
 
 
 async def test_srt_in_the_foreground(livekit_server: LiveKitServer, tmp_path: Path) -> None:

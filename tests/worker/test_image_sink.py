@@ -6,10 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pyegress.clock import Wall
 from pyegress.errors import EgressError, OutputFailed
 from pyegress.lifecycle.outcome import ImagesOutcome
+from pyegress.outputs.images import Shown
 from pyegress.plan.recording_plan import ImageOutput, NameSuffix
 from pyegress.plan.storage import LocalStorage
 from pyegress.worker.delivery import Delivered, InPlace, ObjectKind
@@ -47,6 +49,7 @@ def sink(
     interval: int = 2,
     delivery: InPlace | None = None,
     errors: list[EgressError] | None = None,
+    shown: Shown | None = None,
 ) -> ImageSink:
     source = Source(
         kinds=frozenset(),
@@ -54,8 +57,9 @@ def sink(
         started_at=lambda: STARTED,
         describe=lambda result, dropped: pytest.fail("a file"),
         request_keyframe=lambda: None,
+        shown=lambda: shown,
     )
-    output = ImageOutput("shots/x", suffix, interval, 160, 0, LocalStorage())
+    output = ImageOutput("shots/x", suffix, interval, 0 if shown else 160, 0, LocalStorage())
     said = errors if errors is not None else []
     return ImageSink(output, source, delivery or InPlace(str(tmp_path)), on_failed=said.append)
 
@@ -124,3 +128,11 @@ async def test_a_storage_that_takes_too_long(tmp_path: Path) -> None:
     for future in delivery.pending:
         future.set_result(Delivered("x", "x", 1))
     assert (await images.finish()).images[0].image_count == 4
+
+
+async def test_images_of_one_track_have_its_size(tmp_path: Path) -> None:
+    images = sink(tmp_path, shown=Shown((400, 300), (200, 150)))
+    await show(images, [0.0])
+    await images.finish()
+    with Image.open(tmp_path / "shots" / names(tmp_path)[0]) as image:
+        assert image.size == (400, 300)

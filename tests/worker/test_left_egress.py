@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from livekit.protocol import egress as pb
+from PIL import Image
 
-from pyegress.clock import Wall, wall
+from pyegress.clock import Wall
 from pyegress.errors import Code, EgressError, OutputFailed
 from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.timeline import Span, TrackSpan
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.outputs.file_writer import FileWriter
 from pyegress.outputs.left_file import checksum_of
+from pyegress.outputs.written import Written
 from pyegress.plan.build import plan_recording
 from pyegress.plan.containers import Container
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import Service
+from pyegress.plan.recording_plan import ImageOutput, Service
+from pyegress.plan.segment_names import image_name
 from pyegress.plan.storage import LocalStorage, Storage
 from pyegress.storage.journal_entries import ObjectKey, SpoolState
 from pyegress.storage.objects import ObjectKind
+from pyegress.storage.parted import LeftUpload
 from pyegress.storage.spool import Spool, SpoolFolder
 from pyegress.storage.spooled_plan import SpooledPlan
 from pyegress.worker.assignment import finish_launch
-from pyegress.worker.delivery import Delivered, InPlace
+from pyegress.worker.delivery import Delivered, InPlace, OnBegun
 from pyegress.worker.left_egress import LeftEgress
 from pyegress.worker.progress import Progress
 from pyegress.worker.spooled import Spooled
@@ -38,6 +43,8 @@ pytestmark = pytest.mark.media
 
 VP8_OPUS = next(c for c in COMBINATIONS if str(c) == "VP8+OPUS.webm")
 SECONDS = 3.0
+TRACK = TrackSpan("TR_1", "ada", "Ada", "video", "camera", "VP8", Span(Wall(1.7e9 + 0.5)))
+MUTED = replace(TRACK, muted=(Span(Wall(1.7e9 + 1.25)),))
 
 
 def write(path: Path, *, close: bool = False) -> None:
@@ -79,6 +86,8 @@ async def recorded(launch: Launch, folder: SpoolFolder) -> Path:
         spooled.move(SpoolState.RECORDING)
         path = delivery.place("talk.webm", LocalStorage())
         spooled.follow(Progress(RecordingState.ACTIVE, 2.0, 0))
+        spooled.follow(Progress(RecordingState.ACTIVE, 2.5, 0, started_at=Wall(1.7e9), spans=(TRACK,)))
+        spooled.follow(Progress(RecordingState.ACTIVE, 2.6, 0, started_at=Wall(1.7e9), spans=(MUTED,)))
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path)
     return path
@@ -97,7 +106,7 @@ async def test_from_its_folder_alone(tmp_path: Path) -> None:
     (file,) = outcome.files
     assert (file.filename, file.location, file.size) == ("talk.webm", str(path), path.stat().st_size)
     assert file.duration == pytest.approx(SECONDS, abs=0.05)
-    assert 0 < wall() - file.started_at < 60
+    assert file.started_at == 1.7e9
     assert (outcome.reason, outcome.error, outcome.pending) == (EndReason.PROCESS_KILLED, None, "")
     record = folder.record()
     assert record.state is SpoolState.DONE
@@ -107,6 +116,21 @@ async def test_from_its_folder_alone(tmp_path: Path) -> None:
     assert (outcome.manifest_location, manifest.key.name) == (str(path.with_name("EG_1.json")), "EG_1.json")
     assert (told["status"], told["room_name"]) == ("EGRESS_COMPLETE", "standup")
     assert told["files"] == [{"filename": "talk.webm", "location": str(path), "start": 0.0, "duration": SECONDS}]
+    assert told["timeline"] == {
+        "started_at": 1_700_000_000_000_000_000,
+        "tracks": [
+            {
+                "track_id": "TR_1",
+                "identity": "ada",
+                "name": "Ada",
+                "kind": "video",
+                "source": "camera",
+                "codec": "VP8",
+                "began": {"at": 1_700_000_000_500_000_000, "time": 0.5},
+                "muted": [{"began": {"at": 1_700_000_001_250_000_000, "time": 1.25}}],
+            }
+        ],
+    }
     again = await resumed(launch, folder)
     assert again.files == outcome.files, "once more, although all is done"
 
@@ -134,6 +158,12 @@ class Refusing:
 
     def place(self, name: str, storage: Storage) -> Path:
         return self.folder / name
+
+    def grown(self, path: Path, written: Written, on_begun: OnBegun | None = None) -> None:
+        pass
+
+    def left(self, path: Path, left: LeftUpload) -> None:
+        pass
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
         done: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
@@ -203,6 +233,10 @@ async def test_segments_and_playlist(tmp_path: Path) -> None:
             segment.write_bytes(transport_stream(number))
         segments[2].write_bytes(segments[2].read_bytes()[:-100])
         await delivery.deliver(segments[0], ObjectKind.SEGMENT)
+        # One that was delivered already has to end all the same.
+        head = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-PLAYLIST-TYPE:EVENT"]
+        playlist.write_text("\n".join([*head, "#EXT-X-MEDIA-SEQUENCE:0", "#EXTINF:2.0,", "talk_00000.ts", ""]))
+        await delivery.deliver(playlist, ObjectKind.PLAYLIST)
     outcome = await resumed(launch, folder)
     (made,) = outcome.segments
     assert (made.playlist_name, made.segment_count) == ("hls/talk.m3u8", 3)
@@ -269,3 +303,33 @@ async def test_where_media_lie_may_have_changed(tmp_path: Path) -> None:
     assert "another one when it was recorded" in outcome.error.message
     assert path.exists()
     assert folder.record().objects[ObjectKey(0, "talk.webm")].location == ""
+
+
+async def test_images_that_are_whole_are_delivered_whatever_they_are(tmp_path: Path) -> None:
+    kept = launched(tmp_path, "talk.webm")
+    request = kept.read_request()
+    assert isinstance(request, pb.RoomCompositeEgressRequest)
+    for prefix in ("shots/a", "shots/b.png", "shots/c.webp"):
+        request.image_outputs.add(filename_prefix=prefix)
+    launch = replace(kept, request=request.SerializeToString())
+    folder = created(tmp_path, launch)
+    plan = plan_recording(launch.read_request(), launch.start, launch.service)
+    async with Spooled(folder) as spooled:
+        delivery = spooled.journalled(InPlace(launch.directory), plan)
+        spooled.move(SpoolState.RECORDING)
+        for output in plan.outputs:
+            if not isinstance(output, ImageOutput):
+                continue
+            for number in range(2):
+                name = image_name(output.prefix, output.format, output.suffix, number, Wall(1.7e9))
+                path = delivery.place(name, LocalStorage())
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (32, 32), "white").save(path)
+    torn = tmp_path / "files" / "shots" / "a_00001.jpeg"
+    torn.write_bytes(torn.read_bytes()[:-20])
+    outcome = await resumed(launch, folder)
+    assert [(made.filename_prefix, made.image_count) for made in outcome.images] == [
+        ("shots/a", 1),
+        ("shots/b", 2),
+        ("shots/c", 2),
+    ]

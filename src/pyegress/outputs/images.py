@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -34,23 +35,37 @@ def fitted(size: tuple[int, int], width: int, height: int) -> tuple[int, int]:
     return (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The one track that fills the pictures of an output, as far as its proportions allow. Pixels.
+
+    `picture` is what comes of it, (0, 0) before anything has.
+    """
+
+    published: tuple[int, int]
+    picture: tuple[int, int] = (0, 0)
+
+
 class ImageWriter:
     """Writes pictures (I420, BT.709, limited range) of one output. One thread."""
 
     def __init__(self, format_: ImageFormat, width: int, height: int) -> None:
-        """`width` and `height` in pixels, 0 as the pictures are; where both are given they are filled up in black."""
+        """`width` and `height` in pixels, 0 as what is shown is; where both are given they are filled up in black."""
         self._format = format_
         self._width, self._height = min(width, _MOST), min(height, _MOST)
         self._reformatter = VideoReformatter()
 
-    def write(self, picture: av.VideoFrame, path: Path) -> int:
-        """Write or replace `path` as a whole; its size in bytes. Raises EgressError."""
+    def write(self, picture: av.VideoFrame, path: Path, shown: Shown | None = None) -> int:
+        """Write or replace `path` as a whole; its size in bytes. Raises EgressError.
+
+        With `shown` the image is that track without the bars of the output, by itself in the size that is published.
+        """
         try:
             beside = temporary_beside(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             name, options = _FORMATS[self._format]
             with beside.open("wb") as file:
-                self._image(picture).save(file, name, **options)
+                self._image(picture, shown).save(file, name, **options)
             os.replace(beside, path)
             return path.stat().st_size
         except OSError as error:
@@ -59,9 +74,34 @@ class ImageWriter:
             failure: EgressError = OutputFailed(f"Writing {path} failed: {error!r}", field=str(path), fault=Fault.OURS)
             raise failure from error
 
-    def _image(self, picture: av.VideoFrame) -> Image.Image:
-        size = fitted((picture.width, picture.height), self._width, self._height)
-        shown = self._reformatter.reformat(
+    def _image(self, picture: av.VideoFrame, shown: Shown | None) -> Image.Image:
+        width, height = self._width, self._height
+        canvas = whole = picture.width, picture.height
+        if shown is None:
+            size = whole = fitted(canvas, width, height)
+        else:
+            if not width and not height:
+                width, height = shown.published
+            of = shown.picture if all(shown.picture) else shown.published
+            size = fitted(of, width, height)
+            # The track is in the middle of the output, as large as it can be.
+            inside = fitted(of, *canvas)
+            whole = (
+                max(size[0], round(canvas[0] * size[0] / inside[0])),
+                max(size[1], round(canvas[1] * size[1] / inside[1])),
+            )
+        image = self._scaled(picture, whole)
+        if whole != size:
+            left, top = (whole[0] - size[0]) // 2, (whole[1] - size[1]) // 2
+            image = image.crop((left, top, left + size[0], top + size[1]))
+        if not (width and height) or size == (width, height):
+            return image
+        padded = Image.new("RGB", (width, height))
+        padded.paste(image, ((width - size[0]) // 2, (height - size[1]) // 2))
+        return padded
+
+    def _scaled(self, picture: av.VideoFrame, size: tuple[int, int]) -> Image.Image:
+        scaled = self._reformatter.reformat(
             picture,
             *size,
             "rgb24",
@@ -71,12 +111,7 @@ class ImageWriter:
             dst_color_range=ColorRange.JPEG,
             threads=1,
         )
-        image = Image.frombytes("RGB", size, _rows(shown))
-        if not (self._width and self._height) or size == (self._width, self._height):
-            return image
-        whole = Image.new("RGB", (self._width, self._height))
-        whole.paste(image, ((self._width - size[0]) // 2, (self._height - size[1]) // 2))
-        return whole
+        return Image.frombytes("RGB", size, _rows(scaled))
 
 
 def _rows(picture: av.VideoFrame) -> bytes:

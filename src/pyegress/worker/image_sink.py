@@ -141,7 +141,7 @@ class ImageSink:
         self._loop.call_soon_threadsafe(self._place, name, path)
         try:
             where = path.result(_CLOSE_SECONDS)
-            size = writer.write(picture, where)
+            size = writer.write(picture, where, self._source.shown())
             # So that whoever lists it later knows when it was taken.
             with suppress(OSError):
                 os.utime(where, (taken, taken))

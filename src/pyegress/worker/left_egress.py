@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +16,11 @@ from pyegress.lifecycle.outcome import Failure, FileOutcome, ImagesOutcome, Outc
 from pyegress.outputs.disk import temporary_beside
 from pyegress.outputs.left_file import LeftFile, checksum_of, finish_left
 from pyegress.outputs.left_segments import ListedSegment, finish_playlist, finish_segment
-from pyegress.plan.recording_plan import ImageOutput, RecordingPlan, SegmentOutput
+from pyegress.plan.recording_plan import ImageFormat, ImageOutput, RecordingPlan, SegmentOutput
 from pyegress.plan.redact import lacks_secrets
 from pyegress.storage.journal_entries import Finished, Planned, Record, Refused, SpooledObject, SpoolState, Withdrawn
 from pyegress.storage.objects import ObjectKind
-from pyegress.worker.delivery import Delivered, Delivery
+from pyegress.worker.delivery import Delivery
 from pyegress.worker.left_manifest import left_manifest, manifest_places
 from pyegress.worker.spooled import Spooled, end_reason, named_kind, storages_of
 
@@ -27,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: Playlists name what must be there before. The manifest, which tells where everything is, is made anew.
 _ORDER = (ObjectKind.FILE, ObjectKind.SEGMENT, ObjectKind.IMAGE, ObjectKind.PLAYLIST)
-_JPEG_END = b"\xff\xd9"
+#: What whole images end in; of WebP, whose header says its length, anything.
+_ENDS = {ImageFormat.JPEG: b"\xff\xd9", ImageFormat.PNG: b"IEND\xaeB`\x82", ImageFormat.WEBP: b""}
 #: Objects that are delivered at the same time.
 _AT_ONCE = 8
 
@@ -52,14 +54,16 @@ class LeftEgress:
             self._spooled.move(SpoolState.FINISHING, record.end_reason)
         for kind in _ORDER:
             for item in record.objects.values():
-                # What was delivered is looked at again only to know how long it plays.
-                unknown = kind is ObjectKind.FILE and not item.duration
-                if named_kind(item, self._plan) is kind and (unknown or not item.delivered):
+                # What was delivered is looked at again only to know how long it plays, and playlists, of which some
+                # version was delivered, to end them.
+                again = kind is ObjectKind.PLAYLIST or (kind is ObjectKind.FILE and not item.duration)
+                if named_kind(item, self._plan) is kind and (again or not item.delivered):
                     await self._finish(item, kind, record)
             record = await self._spooled.record()
         self._spooled.move(SpoolState.UPLOADING)
         for kind in _ORDER:
-            await self._deliver_all([item for item in record.waiting if item.kind is kind])
+            items = record.objects.values() if kind is ObjectKind.PLAYLIST else record.waiting
+            await self._deliver_all([item for item in items if item.kind is kind])
         record = await self._spooled.record()
         await self._write_manifests(record)
         await self._delivery.aclose()
@@ -93,9 +97,9 @@ class LeftEgress:
             case ObjectKind.FILE:
                 return finish_left
             case ObjectKind.SEGMENT:
-                header = self._header(item, record)
-                if header is item:
+                if _is_header(item):
                     return _as_it_is
+                header = self._header(item, record)
                 path = self._spooled.folder.path_of(header) if header is not None else None
                 return lambda segment: finish_segment(segment, path)
             case ObjectKind.PLAYLIST:
@@ -107,20 +111,23 @@ class LeftEgress:
 
     def _end_playlist(self, path: Path, item: SpooledObject, record: Record) -> LeftFile | None:
         """In a thread."""
-        header = self._header(item, record)
-        source = self._spooled.folder.path_of(header) if header is not None else None
+        first = ""
         planned = next((output.duration for output in self._plan.outputs if isinstance(output, SegmentOutput)), 1)
         listed = []
         for one in self._of(record, ObjectKind.SEGMENT, item.key.storage):
-            if one is header or not one.finished:
+            if _is_header(one) or not one.finished:
                 continue
+            header = self._header(one, record)
+            source = self._spooled.folder.path_of(header) if header is not None else None
             duration = one.duration
             if not duration:
                 # It was whole before; its local copy may be gone.
                 made = finish_segment(self._spooled.folder.path_of(one), source)
                 duration = made.duration if made is not None else float(planned)
-            listed.append(ListedSegment(one.key.name, duration))
-        return finish_playlist(path, item.key.name, listed, header.key.name if header is not None else "")
+            name = header.key.name if header is not None else ""
+            first = first or name
+            listed.append(ListedSegment(one.key.name, duration, name))
+        return finish_playlist(path, item.key.name, listed, first)
 
     def _of(self, record: Record, kind: ObjectKind, storage: int) -> list[SpooledObject]:
         return [
@@ -130,9 +137,13 @@ class LeftEgress:
         ]
 
     def _header(self, item: SpooledObject, record: Record) -> SpooledObject | None:
-        """The initialization segment beside an object of HLS: the one that is an MP4."""
-        segments = self._of(record, ObjectKind.SEGMENT, item.key.storage)
-        return next((one for one in segments if one.key.name.endswith(".mp4")), None)
+        """The initialization segment of a segment: the last that was begun before it."""
+        header = None
+        for one in self._of(record, ObjectKind.SEGMENT, item.key.storage):
+            if one is item:
+                break
+            header = one if _is_header(one) else header
+        return header
 
     # -- delivering -------------------------------------------------------------------------------------------------
 
@@ -145,7 +156,7 @@ class LeftEgress:
 
         await asyncio.gather(*(deliver(item) for item in items))
 
-    async def _deliver(self, item: SpooledObject) -> Delivered | None:
+    async def _deliver(self, item: SpooledObject) -> None:
         assert item.kind is not None
         path = self._spooled.folder.path_of(item)
         try:
@@ -172,13 +183,14 @@ class LeftEgress:
                     field="storage",
                     remedy="Configure that storage again, or take the file with `pyegress spool export`",
                 )
-            return await self._delivery.deliver(path, item.kind)
+            delivered = await self._delivery.deliver(path, item.kind)
+            if delivered.warning:
+                self._warnings.append(delivered.warning)
         except (EgressError, OSError) as error:
             failure = error if isinstance(error, EgressError) else EgressError(f"{path} cannot be read: {error}")
             logger.error("%s is not delivered: %s", item.key.name, failure)
             self._errors.append(failure)
             self._spooled.append(Refused(wall(), item.key, failure.message, failure.retryable))
-            return None
 
     async def _write_manifests(self, record: Record) -> None:
         """One beside each output that wants it. What goes wrong is logged only."""
@@ -226,7 +238,7 @@ class LeftEgress:
     def _segments(self, output: SegmentOutput, items: list[SpooledObject], zero: Wall) -> SegmentsOutcome | None:
         storage = self._storages.index(output.storage)
         mine = [item for item in items if item.key.storage == storage]
-        segments = [item for item in mine if item.kind is ObjectKind.SEGMENT and not item.key.name.endswith(".mp4")]
+        segments = [item for item in mine if item.kind is ObjectKind.SEGMENT and not _is_header(item)]
         lists = {item.key.name: item for item in mine if item.kind is ObjectKind.PLAYLIST}
         if not segments:
             return None
@@ -245,8 +257,17 @@ class LeftEgress:
 
     def _images(self, output: ImageOutput, items: list[SpooledObject], zero: Wall) -> ImagesOutcome | None:
         storage = self._storages.index(output.storage)
-        mine = [item for item in items if item.key.storage == storage and item.kind is ObjectKind.IMAGE]
+        images = [item for item in items if item.key.storage == storage and item.kind is ObjectKind.IMAGE]
+        # Tokens of the room are filled in there.
+        prefix = ".*".join(map(re.escape, re.split(r"\{\w+\}", output.prefix)))
+        name = re.compile(rf"{prefix}(_\d+)?{re.escape(output.format.extension)}")
+        mine = [item for item in images if name.fullmatch(item.key.name)]
         return ImagesOutcome(output.prefix, len(mine), zero, wall()) if mine else None
+
+
+def _is_header(item: SpooledObject) -> bool:
+    """Whether an object of HLS is an initialization segment."""
+    return item.key.name.endswith(".mp4")
 
 
 def _same(name: str, planned: str) -> bool:
@@ -275,5 +296,6 @@ def _as_it_is(path: Path) -> LeftFile | None:
 
 def _whole_image(path: Path) -> LeftFile | None:
     with suppress(OSError):
-        return _as_it_is(path) if path.read_bytes().endswith(_JPEG_END) else None
+        format_ = next((format_ for format_ in ImageFormat if format_.extension == path.suffix), ImageFormat.JPEG)
+        return _as_it_is(path) if path.read_bytes().endswith(_ENDS[format_]) else None
     return None

@@ -1,21 +1,23 @@
-"""`record_web`: any web page into a file."""
+"""`record_web`: any web page into files, HLS, images and streams."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from pyegress.plan.browser_options import BrowserOptions
 from pyegress.plan.copy_plan import DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.worker.record import EncodingOptions, Recording, foreground_session
 
+if TYPE_CHECKING:
+    from pyegress.worker.output_arguments import OutputPaths
+
 
 def record_web(
     *,
     url: str,
-    output: str | os.PathLike[str],
+    output: OutputPaths,
     audio_only: bool = False,
     video_only: bool = False,
     await_start_signal: bool = False,

@@ -40,7 +40,7 @@ from pyegress.worker.presence import Presence
 from pyegress.worker.progress import Progress, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.silence import SilenceWatch
-from pyegress.worker.stop import Stop, end_of_media, result_of
+from pyegress.worker.stop import Stop, end_of_media, result_of, run_to_its_end
 from pyegress.worker.terms import terms_of
 from pyegress.worker.waiting import describe_room, missing_error, waiting_text
 
@@ -123,6 +123,8 @@ class RecordingSession:
             end_reason=self._end_reason,
             paths=tuple(self._recorder.paths),
             streams=self._recorder.streams,
+            started_at=self._recorder.started_at,
+            spans=self._recorder.track_spans(),
         )
 
     def steps(self) -> list[Step]:
@@ -131,14 +133,7 @@ class RecordingSession:
 
     async def run(self) -> RecordingResult:
         """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""
-        try:
-            stop = await self._record()
-        except EgressError as error:
-            stop = Stop(EndReason.FAILURE, error=error)
-        except BaseException:
-            await self._finish(Stop(EndReason.FAILURE, "the recording program ended it"))
-            raise
-        return await self._finish(stop)
+        return await run_to_its_end(self._record, self._finish)
 
     async def _record(self) -> Stop:
         self._report()

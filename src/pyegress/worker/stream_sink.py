@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from livekit.protocol import egress as pb
 
 from pyegress.codecs import Kind
 from pyegress.errors import EgressError
-from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.outputs.rtmp.publisher import RtmpPublisher
 from pyegress.outputs.srt.publisher import SrtPublisher
 from pyegress.outputs.streaming.group import Publisher, StreamGroup
@@ -19,18 +16,12 @@ from pyegress.plan.recording_plan import RecordingPlan, StreamOutput
 from pyegress.plan.stream_updates import joined_error, read_update
 from pyegress.plan.stream_urls import StreamProtocol
 from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.live_sink import LiveSink
 from pyegress.worker.output_sink import Source
-from pyegress.worker.progress import Recorded
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pyegress.media.picture import Picture
 
 
-class StreamSink:
-    """An `OutputSink`. Must be made with a running loop."""
+class StreamSink(LiveSink):
+    """Takes packets. Must be made with a running loop."""
 
     def __init__(
         self,
@@ -51,34 +42,12 @@ class StreamSink:
             on_failed=on_failed,
             on_empty=on_empty,
         )
+        super().__init__(self._group)
         for target in output.destinations:
             self._group.add(target)
 
-    @property
-    def bytes_written(self) -> int:
-        return 0
-
-    @property
-    def paths(self) -> list[Path]:
-        return []
-
-    @property
-    def streams(self) -> tuple[StreamOutcome, ...]:
-        return self._group.streams
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is streamed anywhere."""
-        return not self._group.active
-
     def packet(self, kind: Kind, packet: EncodedFrame) -> None:
         self._group.packet(kind, packet)
-
-    def picture(self, picture: Picture, at: float) -> None:
-        """Streams take packets."""
-
-    def sound(self, block: NDArray[np.float32], sample: int) -> None:
-        """Streams take packets."""
 
     def update(self, request: pb.UpdateStreamRequest) -> None:
         """Add, then remove destinations. What can be done is done; raises EgressError for the rest."""
@@ -94,16 +63,15 @@ class StreamSink:
         if (joined := joined_error(errors)) is not None:
             raise joined
 
-    async def finish(self) -> Recorded:
-        """End every stream in order."""
-        await self._group.finish()
-        return Recorded(streams=self._group.streams)
+    def fail(self, error: EgressError) -> None:
+        """Nothing that comes can be streamed any more."""
+        self._group.fail(error)
 
 
 def _publisher(protocol: StreamProtocol, plan: RecordingPlan, source: Source) -> Publisher:
     match protocol:
         case StreamProtocol.RTMP:
-            return RtmpPublisher(plan.video, plan.audio, source.spec_for)
+            return RtmpPublisher(source.kinds, plan.video, plan.audio, source.spec_for)
         case StreamProtocol.SRT:
             return SrtPublisher(source.kinds, source.spec_for)
         case _:

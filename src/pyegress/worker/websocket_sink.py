@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyegress.codecs import Kind
 from pyegress.errors import EgressError
-from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.outputs.websocket.receivers import SoundReceivers
 from pyegress.plan.recording_plan import WebsocketOutput
 from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.live_sink import LiveSink
 from pyegress.worker.output_sink import Source
 from pyegress.worker.progress import Recorded
 
@@ -19,11 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pyegress.media.picture import Picture
 
-
-class WebsocketSink:
-    """An `OutputSink`. Must be made with a running loop."""
+class WebsocketSink(LiveSink):
+    """Takes the sound itself. Must be made with a running loop."""
 
     def __init__(
         self,
@@ -45,29 +41,7 @@ class WebsocketSink:
             on_failed=on_failed,
             on_empty=on_empty,
         )
-
-    @property
-    def bytes_written(self) -> int:
-        return 0
-
-    @property
-    def paths(self) -> list[Path]:
-        return []
-
-    @property
-    def streams(self) -> tuple[StreamOutcome, ...]:
-        return self._receivers.streams
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody is left who listens."""
-        return self._receivers.idle
-
-    def packet(self, kind: Kind, packet: EncodedFrame) -> None:
-        """WebSockets take the sound itself."""
-
-    def picture(self, picture: Picture, at: float) -> None:
-        """WebSockets take the sound itself."""
+        super().__init__(self._receivers)
 
     def sound(self, block: NDArray[np.float32], sample: int) -> None:
         self._receivers.sound(block, sample)
@@ -82,7 +56,7 @@ class WebsocketSink:
 
     async def finish(self) -> Recorded:
         """Send what is left, and close every connection."""
-        await self._receivers.finish()
+        recorded = await super().finish()
         if self._receivers.lost:
             self._on_warning(f"A receiver was too slow or away: {self._receivers.lost:.2f} s of sound were not sent")
-        return Recorded(streams=self._receivers.streams)
+        return recorded
