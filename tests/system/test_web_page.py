@@ -66,9 +66,10 @@ async def test_a_page_is_recorded_from_its_start_signal_to_its_end_signal(tmp_pa
 
     pictures = read_pictures(file.path)
     assert sum(picture.number is not None for picture in pictures) >= 0.95 * len(pictures)
-    # Dialogs, windows, bubbles and scroll bars would hide a part of it.
+    # Dialogs, windows, bubbles and scroll bars would hide a part of it; what a dialog covers is drawn again after it.
     shown = [undisturbed(frame) for frame in decoded(file.path)]
-    assert sum(shown) >= 0.95 * len(shown), f"covered in pictures {[n for n, free in enumerate(shown) if not free]}"
+    assert all(shown[len(shown) // 4 :])
+    assert sum(shown) >= 0.8 * len(shown), f"covered in pictures {[n for n, free in enumerate(shown) if not free]}"
     numbers = check_numbers(numbers_of(pictures))
     assert numbers.reordered == ()
     assert numbers.first < 60
