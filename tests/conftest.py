@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.support.object_servers import AzureServer, GcsServer, ObjectServer, S
 from tests.support.object_servers import why_unavailable as why_no_storages
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import why_unavailable as redis_server_missing
+from tests.support.secrecy import SECRECY
 from tests.support.sharing import MARKER, machine, put_in_order, workers
 from tests.support.stack import Stack, running_stack
 
@@ -163,6 +165,16 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     left = wait_for_no_leaks(before)
     assert not left, "left behind: " + "; ".join(left)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_shown() -> Iterator[None]:
+    """Nobody may read the secrets of a test: not in the log, not in the spool, not on any page."""
+    logger = logging.getLogger("pyegress")
+    logger.addHandler(SECRECY)
+    yield
+    logger.removeHandler(SECRECY)
+    assert not (shown := SECRECY.found()), "shown to everybody: " + "; ".join(shown)
 
 
 @pytest.fixture(autouse=True)

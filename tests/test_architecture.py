@@ -28,7 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rtp": set(),
     "layouts": set(),
     "lifecycle": {"plan"},
-    "room": {"rtp"},
+    "server": set(),
+    # Who joins looks first whether the room is there, and signs tokens.
+    "room": {"rtp", "server"},
     # What a request and a configuration say of the browser.
     "browser": {"plan"},
     "media": PURE,
@@ -37,8 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"plan", "lifecycle"},
     "worker": PURE | {"room", "browser", "media", "outputs", "storage"},
     # The supervisor finds in the spool what earlier ones left; workers do what is to be done with it.
-    "service": {"plan", "lifecycle", "storage"},
-    "api": {"plan", "service"},
+    "service": {"plan", "lifecycle", "storage", "server"},
+    "api": {"plan", "service", "server"},
 }
 #: The front of the house imports everything and is imported by nobody.
 FRONT = {"cli", "demo"}

@@ -17,7 +17,7 @@ from livekit.protocol import egress as pb
 from pyegress.api.twirp import TwirpDoor
 from pyegress.api.twirp_settings import TwirpSettings
 from pyegress.clock import monotonic
-from pyegress.service.twirp_client import ServerAccess
+from pyegress.server.twirp import ServerAccess
 from tests.support.room_service_stub import Rooms, room_service
 from tests.support.simulated_service import SimulatedService
 

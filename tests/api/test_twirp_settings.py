@@ -11,11 +11,11 @@ import pytest
 from pyegress.api.twirp_settings import TwirpSettings, configured
 from pyegress.errors import InvalidRequest
 from pyegress.plan.recording_plan import Webhook
+from pyegress.server.twirp import ServerAccess
 from pyegress.service.config import ServiceConfig
 from pyegress.service.config_reader import Seconds
 from pyegress.service.config_sections import ApiSection, WebhooksSection
 from pyegress.service.room_service import RoomService
-from pyegress.service.twirp_client import ServerAccess
 
 pytestmark = pytest.mark.unit
 
@@ -74,7 +74,7 @@ def test_refused(api: ApiSection, webhooks: WebhooksSection, secret: str, field:
 def test_a_server_that_is_none(url: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         RoomService(replace(SERVER, url=url))
-    assert refused.value.field == "ws_url"
+    assert refused.value.field == "url"
 
 
 def test_settings_made_in_code_are_checked_too() -> None:

@@ -59,6 +59,10 @@ def progress(state: RecordingState = RecordingState.ACTIVE, **changes: Any) -> P
             progress(uploads=UploadProgress(1, 1_000_000, failing="S3 upload failed: it takes no connections")),
             "1.2 MB  uploading 1 object, 1.0 MB left (S3 upload failed: it takes no connections)",
         ),
+        (
+            progress(uploads=UploadProgress(failing="S3 upload failed: it takes no connections")),
+            "1.2 MB  nothing is uploaded now (S3 upload failed: it takes no connections)",
+        ),
         (progress(RecordingState.COMPLETE), "complete"),
     ],
 )

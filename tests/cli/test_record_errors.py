@@ -125,11 +125,12 @@ async def test_a_token_that_does_not_do(
 async def test_a_token_for_another_room(livekit_server: LiveKitServer, tmp_path: Path) -> None:
     token = livekit_server.token("recorder", "cli-other", hidden=True, publish=False)
     ended = await run(
-        *("record", "track", "-r", "cli-this", *CAMERA, "-o", tmp_path / "x"),
+        *("record", "tracks", "-r", "cli-this", "-o", tmp_path / "x"),
         env=environment(LIVEKIT_URL=livekit_server.url, LIVEKIT_TOKEN=token),
         secrets=[token],
     )
     assert_says(ended, ExitCode.USAGE, "The access token is for room 'cli-other', not for 'cli-this'")
+    assert not (tmp_path / "x").exists()
 
 
 async def test_a_token_without_the_right_to_join(livekit_server: LiveKitServer, tmp_path: Path) -> None:

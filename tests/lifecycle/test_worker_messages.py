@@ -13,6 +13,7 @@ from pyegress.lifecycle.worker_messages import (
     Ended,
     Finish,
     FromWorker,
+    Hurry,
     Launch,
     LogLine,
     Ready,
@@ -26,7 +27,7 @@ from pyegress.lifecycle.worker_messages import (
     to_worker,
 )
 from pyegress.plan.egress_info import starting_info
-from pyegress.plan.recording_plan import Service, SessionLimits, Waits
+from pyegress.plan.recording_plan import LimitRule, RequestType, Service, SessionLimits, Waits
 from pyegress.plan.storage import LocalStorage, Proxy, S3Storage, StorageDefaults
 from tests.plan.requests import FILE, NOW, SERVICE, planned, room
 
@@ -38,7 +39,7 @@ FULL = Service(
     ws_url="ws://h",
     api_secret="hidden",
     storage=StorageDefaults(storage=S3, backup=LocalStorage(prefix="b"), presigned=True),
-    limits=SessionLimits(file=60.0, file_size=5),
+    limits=SessionLimits(file=60.0, file_size=5, rules=(LimitRule("a*", (RequestType.WEB,), 7.0),)),
     waits=Waits(tracks=None, participant=3.0),
     overwrite=False,
 )
@@ -64,6 +65,7 @@ def launch(service: Service = SERVICE) -> Launch:
         launch(),
         launch(FULL),
         StopRecording(EndReason.CPU_EXHAUSTED),
+        Hurry(7.5),
         UpdateStreams(3, b"\x00\xff"),
         Received(),
         Finish(launch()),

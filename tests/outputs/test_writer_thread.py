@@ -11,8 +11,11 @@ import pytest
 from pyegress.clock import Monotonic, monotonic
 from pyegress.codecs import Codec
 from pyegress.errors import EgressError, OutputFailed
+from pyegress.outputs import writer_thread
 from pyegress.outputs.disk import GrowingFile
+from pyegress.outputs.progressive_mp4 import media_start
 from pyegress.outputs.writer_thread import WriterThread
+from pyegress.outputs.written import Written
 from pyegress.plan.containers import Container
 from pyegress.rtp.frame import EncodedFrame
 from tests.outputs.media import opus, placed, published, read_back, recovered, spec_of, video
@@ -62,6 +65,39 @@ async def test_everything_submitted_is_in_the_file(tmp_path: Path) -> None:
     assert not writers()
     assert await thread.aclose() is result
     assert not thread.submit(0, streams[0][0], 0)
+
+
+@pytest.mark.parametrize(("name", "header"), [("a.mp4", 0), ("a.webm", 4096)])
+async def test_what_it_tells_of_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, header: int
+) -> None:
+    """Behind the header, which in WebM is patched in its place: it is still there when the file is finished."""
+    monkeypatch.setattr(writer_thread, "_WORTH_TELLING", 1)
+    path = tmp_path / name
+    container = Container.from_path(name)
+    assert container is not None
+    streams = [video(Codec.AV1, 50), opus(100)]
+    told: list[tuple[Written, bytes]] = []
+
+    def written(now: Written) -> None:
+        with path.open("rb") as file:
+            start = media_start(file.fileno()) + header
+            told.append((now, file.read()[start : now.size]))
+
+    thread = WriterThread(path, container, [spec_of(frames) for frames in streams], on_written=written)
+    frames = placed(streams)
+    for part in (frames[: len(frames) // 2], frames[len(frames) // 2 :]):
+        before = len(told)
+        for stream, frame, pts in part:
+            thread.submit(stream, frame, pts)
+        await until(lambda before=before: len(told) > before, "word of what is written")  # type: ignore[misc]
+    await thread.aclose()
+    with path.open("rb") as file:
+        finished = file.read()[media_start(file.fileno()) + header :]
+    assert [now.size for now, _ in told] == sorted({now.size for now, _ in told})
+    assert {now.version for now, _ in told} == {0}
+    assert all(finished.startswith(before) for _, before in told)
+    assert any(before for _, before in told)
 
 
 async def test_the_first_frame_is_on_the_disk_soon_and_the_rest_when_nothing_follows(tmp_path: Path) -> None:

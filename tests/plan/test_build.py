@@ -22,6 +22,7 @@ from pyegress.plan.encodings import (
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import (
     FileOutput,
+    LimitRule,
     NameSuffix,
     RequestType,
     SegmentFormat,
@@ -618,6 +619,28 @@ def test_the_shortest_limit_counts(request_: EgressRequest, duration: float | No
     limits = SessionLimits(file=100, segment=50, image=200, file_size=7)
     plan = planned(request_, service=replace(SERVICE, limits=limits))
     assert (plan.max_duration, plan.max_file_size) == (duration, size)
+
+
+def test_rules_limit_the_requests_that_fit() -> None:
+    """The shortest of all that apply."""
+    rules = (
+        LimitRule("trial-*", duration=60.0, file_size=1000),
+        LimitRule(types=(RequestType.ROOM_COMPOSITE, RequestType.TEMPLATE), duration=40.0),
+        LimitRule("other", duration=1.0, file_size=1),
+    )
+    service = replace(SERVICE, limits=SessionLimits(file=50.0, file_size=2000, rules=rules))
+
+    def limits(request: EgressRequest) -> tuple[float | None, int | None]:
+        plan = planned(request, service=service)
+        return plan.max_duration, plan.max_file_size
+
+    composite, person = room(FILE), participant(FILE)
+    assert limits(composite) == (40.0, 2000)
+    assert limits(person) == (50.0, 2000)
+    composite.room_name = person.room_name = "trial-7"
+    assert limits(composite) == (40.0, 1000)
+    assert limits(person) == (50.0, 1000)
+    assert planned(person, service=replace(SERVICE, limits=SessionLimits(rules=rules))).max_duration == 60.0
 
 
 def test_webhooks_and_waits() -> None:

@@ -19,7 +19,8 @@ from livekit.protocol.rtc import (
 )
 
 from pyegress.errors import Code, InvalidRequest, RoomConnectionFailed, Unauthenticated
-from pyegress.room.signal import Endpoint, Resume, SignalConnection, _bad_certificate
+from pyegress.room.signal import Resume, SignalConnection, _bad_certificate
+from pyegress.server.endpoint import Endpoint
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.wire

@@ -12,7 +12,6 @@ from pyegress.room.token import (
     RecorderIdentity,
     TokenSource,
     recorder_token,
-    server_api_token,
     token_claims,
 )
 
@@ -44,13 +43,6 @@ def test_a_wrong_secret_does_not_verify() -> None:
     token = recorder_token(KEY, "another secret of the same length", RECORDER, now=wall())
     with pytest.raises(Exception, match="ignature"):
         api.TokenVerifier(KEY, SECRET).verify(token)
-
-
-def test_server_api_tokens_carry_the_grant_only() -> None:
-    claims = api.TokenVerifier(KEY, SECRET).verify(server_api_token(KEY, SECRET, {"roomList": True}, now=wall()))
-    assert claims.video is not None
-    assert claims.video.room_list
-    assert not claims.video.room_join
 
 
 def test_with_the_secret_every_connection_gets_a_fresh_token() -> None:

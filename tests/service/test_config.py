@@ -200,6 +200,8 @@ def test_unknown_keys_are_named_with_the_nearest() -> None:
         ("redis: {sentinel_addresses: [[a]]}", "redis.sentinel_addresses[0]"),
         ("session_limits: {file_output_max_duration: 15}", "session_limits.file_output_max_duration"),
         ("session_limits: {file_output_max_duration: 15 minutes}", "session_limits.file_output_max_duration"),
+        ("session_limits: {rules: [{max_duration: 5}]}", "session_limits.rules[0].max_duration"),
+        ("session_limits: {rules: [{}, {requests: [webs]}]}", "session_limits.rules[1].requests"),
         ("storage: {s3: {region: r}}", "storage.s3.bucket"),
         ("storage: {s3: {bucket: b}, gcp: {bucket: b}}", "storage"),
         ("cpu_cost: {max_cpu_utilization: 1.5}", "cpu_cost.max_cpu_utilization"),

@@ -192,7 +192,8 @@ async def test_a_storage_that_does_not_answer(node: Node, tmp_path: Path) -> Non
     append(folder, Attempted(wall(), "S3 does not answer", True))
     await node.rounds()
     assert node.statuses == [S.ENDING, S.ENDING]
-    assert node.told[-1].details.endswith("not delivered yet: S3 does not answer")
+    waits = f"not delivered yet: S3 does not answer; it is kept in the spool ({folder.path}) and tried again"
+    assert node.told[-1].details.endswith(waits)
     assert len(node.asked) == 1, "not before its time"
     append(folder, Attempted(Wall(wall() - 3600), "S3 does not answer", True))
     node.state = SpoolState.DONE

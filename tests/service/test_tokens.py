@@ -13,7 +13,8 @@ from livekit.api import AccessToken, TokenVerifier, VideoGrants, WebhookReceiver
 
 from pyegress.clock import Wall, wall
 from pyegress.errors import Unauthenticated
-from pyegress.service.tokens import body_token, signed_token, verified_claims, vouches_for
+from pyegress.server.tokens import signed_token
+from pyegress.service.tokens import body_token, verified_claims, vouches_for
 
 pytestmark = pytest.mark.unit
 

@@ -7,9 +7,11 @@ import os
 
 import pytest
 
+from pyegress.clock import monotonic
 from pyegress.service.worker import Worker
 from pyegress.service.worker_pool import WorkerPool
 from pyegress.service.zygote import Zygote
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -25,6 +27,7 @@ async def test_so_many_join_at_once_and_the_next_one_when_one_has(monkeypatch: p
     monkeypatch.setattr(pool, "_ready", ready)
     limit = os.cpu_count() or 1
     taking: list[asyncio.Task[Worker]] = [asyncio.create_task(pool.take()) for _ in range(limit + 2)]
+    await eventually(lambda: len(made) == limit, "as many as there are cores")
     done, waiting = await asyncio.wait(taking, timeout=0.2)
     assert (len(done), len(waiting)) == (limit, 2)
     first = await done.pop()
@@ -48,4 +51,25 @@ async def test_one_that_could_not_be_made_takes_no_turn(monkeypatch: pytest.Monk
     for _ in range(10 * (os.cpu_count() or 1)):
         with pytest.raises(OSError, match="no process"):
             await asyncio.wait_for(pool.take(), 5.0)
+    await pool.aclose()
+
+
+async def test_callers_are_answered_before_a_worker_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = WorkerPool(0, Zygote())
+    made: list[float] = []
+
+    async def ready() -> object:
+        made.append(monotonic())
+        return object()
+
+    monkeypatch.setattr(pool, "_ready", ready)
+    taking = asyncio.create_task(pool.take())
+    for _ in range(8):  # answers of 50 ms each
+        until = monotonic() + 0.05
+        while monotonic() < until:
+            pass
+        await asyncio.sleep(0)
+    answered = monotonic()
+    await asyncio.wait_for(taking, 5.0)
+    assert made[0] >= answered
     await pool.aclose()

@@ -23,8 +23,8 @@ def test_counts_times_and_backups() -> None:
         ("video/mp2t", "4xx", ""): 1,
     }
     assert figures.backups == {"segment": 1}
-    quick = figures.times["video/mp4", "success"]
+    quick = figures.times["video/mp4", "success", "minio:9000"]
     assert quick.total == 15.0
     assert quick.cumulative[0] == ("10.0", 2.0)
-    slow = figures.times["video/mp4", "5xx"].cumulative
+    slow = figures.times["video/mp4", "5xx", "minio:9000"].cumulative
     assert (slow[-2], slow[-1]) == (("30000.0", 0.0), ("+Inf", 1.0))

@@ -15,7 +15,7 @@ from pyegress.errors import OutputFailed
 from pyegress.plan.storage import AzureStorage, GcsStorage, Proxy, Retries, S3Storage
 from pyegress.storage.bucket import Bucket
 from pyegress.storage.digests import PART
-from pyegress.storage.stores import region_of
+from pyegress.storage.s3_address import region_of
 from tests.support.object_servers import BUCKET, AzureServer, ObjectServer, S3Server
 from tests.support.tcp_proxy import TcpProxy
 
@@ -40,6 +40,23 @@ async def test_objects_arrive_unchanged(object_server: ObjectServer, tmp_path: P
     stored = await Bucket(object_server.storage).put(path, name, "video/mp4", sent=sent.append)
     assert stored.size == size == sum(sent)
     assert object_server.stored(name) == path.read_bytes()
+
+
+async def test_it_is_told_when_another_object_had_the_name(object_server: ObjectServer, tmp_path: Path) -> None:
+    path = _file(tmp_path, 1000)
+
+    async def put(bucket: Bucket) -> bool:
+        return (await bucket.put(path, "taken.mp4", "video/mp4", sent=_ignore, look=True)).replaced
+
+    first = Bucket(object_server.storage)
+    assert not await put(first)
+    assert not await put(first), "it is our own"
+    assert not await put(Bucket(object_server.storage)), "the same bytes: an attempt whose process was killed"
+    _file(tmp_path, 1001)
+    assert not await put(first)
+    _file(tmp_path, 1002)
+    assert await put(Bucket(object_server.storage))
+    assert object_server.stored("taken.mp4") == path.read_bytes()
 
 
 async def test_a_prefix_goes_before_every_name(object_server: ObjectServer, tmp_path: Path) -> None:

@@ -3,13 +3,17 @@ from __future__ import annotations
 import os
 import random
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pyegress.clock import Wall
+from pyegress.lifecycle.json_lines import decode, encode
+from pyegress.lifecycle.timeline import Span, TrackSpan
 from pyegress.storage.journal import Journal, read_journal
 from pyegress.storage.journal_entries import (
+    ENTRIES,
     Acknowledged,
     Attempted,
     Begun,
@@ -18,9 +22,11 @@ from pyegress.storage.journal_entries import (
     Finished,
     Moved,
     ObjectKey,
+    Parted,
     Planned,
     Record,
     Refused,
+    Seen,
     SpoolState,
     Told,
     Withdrawn,
@@ -83,6 +89,21 @@ def test_a_life(tmp_path: Path) -> None:
         SpoolState.DONE: 8.0,
     }
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_tracks_and_uploads_as_they_were_last() -> None:
+    track = TrackSpan("TR_1", "ada", "Ada", "video", "camera", "VP8", Span(Wall(1.6)))
+    over = replace(track, span=Span(Wall(1.6), Wall(9.0)), muted=(Span(Wall(3.0), Wall(4.0)),))
+    other = replace(track, track_id="TR_2")
+    seen = [Seen(Wall(2.0), 0, track), Seen(Wall(3.0), 1, other), Seen(Wall(9.0), 0, over)]
+    parted = Parted(Wall(4.0), FILE, "upload-1", 8 << 20)
+    record = read_entries([*LIFE[:5], *seen, parted, Begun(Wall(5.0), Wall(1.25)), *LIFE[5:7]])
+    assert record.tracks == {0: over, 1: other}
+    assert record.zero == 1.25
+    file = record.objects[FILE]
+    assert (file.parted, file.planned, file.finished) == (parted, 1.0, True)
+    assert decode(encode(seen[2]), *ENTRIES) == seen[2]
+    assert decode(encode(parted), *ENTRIES) == parted
 
 
 def test_what_is_written_anew_is_not_finished_any_more() -> None:

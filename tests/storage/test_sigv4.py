@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 
 import pytest
@@ -19,7 +20,7 @@ def _sign(keys: Keys) -> dict[str, str]:
     return signed_headers(
         "GET",
         "https://iam.amazonaws.com/?Action=ListUsers&Version=2010-05-08",
-        b"",
+        hashlib.sha256(b"").hexdigest(),
         keys,
         region="us-east-1",
         service="iam",
@@ -45,3 +46,20 @@ def test_a_session_token_is_signed_too() -> None:
 
 def test_keys_are_not_shown() -> None:
     assert repr(KEYS) == "Keys()"
+
+
+def test_the_documented_example_of_s3() -> None:
+    """Source: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html (List Objects)"""
+    empty = hashlib.sha256(b"").hexdigest()
+    headers = signed_headers(
+        "GET",
+        "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J",
+        empty,
+        Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        region="us-east-1",
+        service="s3",
+        at=Wall(datetime(2013, 5, 24, tzinfo=UTC).timestamp()),
+        headers={"x-amz-content-sha256": empty},
+    )
+    signature = headers["Authorization"].rpartition("=")[2]
+    assert signature == "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"

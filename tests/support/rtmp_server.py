@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from tests.support.secrecy import SECRECY
 from tests.support.server_process import ServerProcess
 
 _MODULES = Path("/usr/lib/nginx/modules")
@@ -46,6 +47,7 @@ class RtmpServer(ServerProcess):
     """
 
     def url(self, key: str, application: str = "live") -> str:
+        SECRECY.keep(key, "a stream key")
         return f"rtmp://127.0.0.1:{self.port}/{application}/{key}"
 
     def recordings(self, key: str) -> list[Path]:

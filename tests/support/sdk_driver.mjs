@@ -9,7 +9,19 @@ let client;
 
 const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
 const json = (message) => message.toJson();
-const file = (request) => ({ file: sdk.EncodedFileOutput.fromJson(request.file_outputs[0]) });
+// One of each kind.
+const kinds = {
+  file: [sdk.EncodedFileOutput, 'file_outputs'],
+  stream: [sdk.StreamOutput, 'stream_outputs'],
+  segments: [sdk.SegmentedFileOutput, 'segment_outputs'],
+  images: [sdk.ImageOutput, 'image_outputs'],
+};
+const outputs = (request) =>
+  Object.fromEntries(
+    Object.entries(kinds)
+      .filter(([, [, field]]) => request[field]?.length)
+      .map(([name, [type, field]]) => [name, type.fromJson(request[field][0])]),
+  );
 const options = (request, others = {}) => ({
   ...others,
   encodingOptions: request.advanced ? sdk.EncodingOptions.fromJson(request.advanced) : undefined,
@@ -20,17 +32,17 @@ const webhooks = (request) => (request.webhooks ?? []).map((hook) => sdk.Webhook
 // One for each request of the API, as people call it in their programs.
 const starts = {
   RoomCompositeEgressRequest: (r) =>
-    client.startRoomCompositeEgress(r.room_name, file(r), options(r, { layout: r.layout, audioOnly: r.audio_only })),
-  ParticipantEgressRequest: (r) => client.startParticipantEgress(r.room_name, r.identity, file(r), options(r)),
+    client.startRoomCompositeEgress(r.room_name, outputs(r), options(r, { layout: r.layout, audioOnly: r.audio_only })),
+  ParticipantEgressRequest: (r) => client.startParticipantEgress(r.room_name, r.identity, outputs(r), options(r)),
   TrackCompositeEgressRequest: (r) =>
     client.startTrackCompositeEgress(
       r.room_name,
-      file(r),
+      outputs(r),
       options(r, { audioTrackId: r.audio_track_id, videoTrackId: r.video_track_id }),
     ),
   TrackEgressRequest: (r) =>
     client.startTrackEgress(r.room_name, sdk.DirectFileOutput.fromJson(r.file), r.track_id, webhooks(r)),
-  WebEgressRequest: (r) => client.startWebEgress(r.url, file(r), options(r)),
+  WebEgressRequest: (r) => client.startWebEgress(r.url, outputs(r), options(r)),
   StartEgressRequest: (r) => client.startEgress(sdk.StartEgressRequest.fromJson(r)),
 };
 

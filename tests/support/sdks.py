@@ -1,4 +1,7 @@
-"""LiveKit's official server SDKs, for Python and for Node, behind one face: what one can do, the other must."""
+"""LiveKit's official server SDKs, for Python, Node and Go, behind one face: what one can do, the others must.
+
+Go's is the one that LiveKit's command line (`lk`) is made of.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -22,7 +25,10 @@ from pyegress.demo.server import tools_directory
 
 NODE_SDK = "livekit-server-sdk"
 _T = TypeVar("_T")
-_DRIVER = Path(__file__).with_name("sdk_driver.mjs")
+_NODE_DRIVER = Path(__file__).with_name("sdk_driver.mjs")
+_GO_DRIVER = "sdk-driver-go"
+#: Bytes of the longest answer.
+_LINE_LIMIT = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -60,6 +66,8 @@ class Sdk(Protocol):
 
     async def layout(self, egress_id: str, layout: str) -> pb.EgressInfo: ...
 
+    async def stream(self, egress_id: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> pb.EgressInfo: ...
+
     async def infos(self, *, egress_id: str = "", room: str = "") -> list[pb.EgressInfo]: ...
 
 
@@ -86,6 +94,10 @@ class PythonSdk:
     async def layout(self, egress_id: str, layout: str) -> pb.EgressInfo:
         return await _called(self._egress.update_layout(pb.UpdateLayoutRequest(egress_id=egress_id, layout=layout)))
 
+    async def stream(self, egress_id: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> pb.EgressInfo:
+        request = pb.UpdateStreamRequest(egress_id=egress_id, add_output_urls=add, remove_output_urls=remove)
+        return await _called(self._egress.update_stream(request))
+
     async def infos(self, *, egress_id: str = "", room: str = "") -> list[pb.EgressInfo]:
         response = await _called(self._egress.list_egress(pb.ListEgressRequest(egress_id=egress_id, room_name=room)))
         return list(response.items)
@@ -98,14 +110,14 @@ async def _called(call: Awaitable[_T]) -> _T:
         raise SdkError(error.code, error.status, error.message) from None
 
 
-class NodeSdk:
-    """npm livekit-server-sdk, in a process of its own. Made by `node_sdk`."""
+class DrivenSdk:
+    """An SDK of another language, in a process of its own. Made by `node_sdk` and `go_sdk`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._hooks: Hooks | None = None
-        self._reading = asyncio.create_task(self._read(), name="answers of the Node SDK")
+        self._reading = asyncio.create_task(self._read(), name="answers of an SDK")
 
     async def start(self, request: Message) -> pb.EgressInfo:
         options = {"kind": request.DESCRIPTOR.name, "request": _json(request)}
@@ -117,13 +129,16 @@ class NodeSdk:
     async def layout(self, egress_id: str, layout: str) -> pb.EgressInfo:
         return _info(await self.call("layout", id=egress_id, layout=layout))
 
+    async def stream(self, egress_id: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> pb.EgressInfo:
+        return _info(await self.call("stream", id=egress_id, add=list(add), remove=list(remove)))
+
     async def infos(self, *, egress_id: str = "", room: str = "") -> list[pb.EgressInfo]:
         options = {"egressId": egress_id, "roomName": room}
         answer = await self.call("list", **{name: value for name, value in options.items() if value})
         return [_info(item) for item in answer]
 
     async def receive(self, key: str, secret: str) -> Hooks:
-        """Open a receiver of webhooks."""
+        """Open a receiver of webhooks (Node only)."""
         self._hooks = Hooks("")
         self._hooks.url = await self.call("receive", key=key, secret=secret)
         return self._hooks
@@ -159,7 +174,7 @@ class NodeSdk:
                 self._calls[message["call"]].set_result(message["result"])
         for call in self._calls.values():
             if not call.done():
-                call.set_exception(AssertionError("the Node SDK's process has ended"))
+                call.set_exception(AssertionError("the process of the SDK has ended"))
 
 
 @asynccontextmanager
@@ -168,14 +183,22 @@ async def python_sdk(url: str, key: str, secret: str) -> AsyncIterator[PythonSdk
         yield PythonSdk(client)
 
 
+def node_sdk(url: str, key: str, secret: str) -> AbstractAsyncContextManager[DrivenSdk]:
+    """npm livekit-server-sdk."""
+    return _driven((_node() or "node", str(_NODE_DRIVER), str(_node_folder())), url, key, secret)
+
+
+def go_sdk(url: str, key: str, secret: str) -> AbstractAsyncContextManager[DrivenSdk]:
+    """github.com/livekit/server-sdk-go."""
+    return _driven((str(tools_directory() / _GO_DRIVER),), url, key, secret)
+
+
 @asynccontextmanager
-async def node_sdk(url: str, key: str, secret: str) -> AsyncIterator[NodeSdk]:
+async def _driven(command: Sequence[str], url: str, key: str, secret: str) -> AsyncIterator[DrivenSdk]:
     process = await asyncio.create_subprocess_exec(
-        *(_node() or "node", str(_DRIVER), str(_node_folder())),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_LIMIT
     )
-    sdk = NodeSdk(process)
+    sdk = DrivenSdk(process)
     try:
         await sdk.call("connect", url=url, key=key, secret=secret)
         yield sdk
@@ -186,6 +209,11 @@ async def node_sdk(url: str, key: str, secret: str) -> AsyncIterator[NodeSdk]:
 def why_no_node() -> str:
     """Why the Node SDK cannot be used here; empty when it can."""
     return "" if _node() and _node_folder().is_dir() else f"no Node or no {NODE_SDK}: run scripts/setup"
+
+
+def why_no_go() -> str:
+    """Why the Go SDK cannot be used here; empty when it can."""
+    return "" if os.access(tools_directory() / _GO_DRIVER, os.X_OK) else f"no {_GO_DRIVER}: run scripts/setup"
 
 
 def _node() -> str | None:

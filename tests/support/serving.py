@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -17,6 +18,7 @@ import psutil
 from pyegress.lifecycle.zygote_messages import WORKER_NAME
 from tests.support.livekit_server import LiveKitServer, free_port
 from tests.support.redis_server import RedisServer
+from tests.support.secrecy import SECRECY
 from tests.support.waiting import eventually
 
 #: Busy machines take seconds to import; nobody waits this long when all is well.
@@ -46,6 +48,8 @@ class ServiceProcess:
         self.log_path = folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        SECRECY.keep(server.api_secret, "the API secret")
+        SECRECY.watch(self.log_path, folder / "state")
         whole: dict[str, Any] = {
             "ws_url": server.url,
             "api_key": server.api_key,
@@ -73,6 +77,11 @@ class ServiceProcess:
     def log(self) -> str:
         """Everything that it wrote, over restarts."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def look_at_pages(self) -> None:
+        """Nothing of its health and its figures may be secret."""
+        for port, page in ((self.health_port, ""), (self.metrics_port, "metrics"), (self.debug_port, "debug")):
+            SECRECY.look_at_page(f"http://127.0.0.1:{port}/{page}")
 
     def accepted(self) -> list[str]:
         """The egresses that it took, by its log."""
@@ -147,6 +156,7 @@ async def serving(
         yield service
     finally:
         if service.running:
+            await asyncio.to_thread(service.look_at_pages)
             service.signal(signal.SIGINT)
             try:
                 code = await service.ended()

@@ -95,6 +95,8 @@ class TcpProxy:
                 finally:
                     self._writers.discard(far_writer)
                     far_writer.close()
+        except asyncio.CancelledError:
+            """The proxy is closed. asyncio would log the end of a task that was cancelled."""
         finally:
             self._tasks.discard(task)
             self._writers.discard(writer)

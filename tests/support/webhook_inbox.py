@@ -10,6 +10,8 @@ from livekit import api
 from livekit.protocol import egress as pb
 from livekit.protocol.webhook import WebhookEvent
 
+from tests.support.secrecy import SECRECY
+
 
 class WebhookInbox:
     """`events` in the order of their arrival."""
@@ -45,5 +47,6 @@ class WebhookInbox:
 
     async def _received(self, request: web.Request) -> web.Response:
         body = (await request.read()).decode()
+        SECRECY.look(body, "a webhook")
         self.events.append(self._receiver.receive(body, request.headers["Authorization"]))
         return web.Response()

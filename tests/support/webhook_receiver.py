@@ -11,6 +11,8 @@ from aiohttp import web
 from livekit.api import TokenVerifier, WebhookReceiver
 from livekit.protocol.webhook import WebhookEvent
 
+from tests.support.secrecy import SECRECY
+
 DEADLINE = 20.0
 
 
@@ -57,6 +59,7 @@ async def receiving(keys: Mapping[str, str], path: str = "/hook") -> AsyncIterat
         event = _verified(receivers, body, token)
         received.attempts.append(event)
         received.bodies.append(body.encode())
+        SECRECY.look(body, "a webhook")
         received.tokens.append(token)
         received.content_types.add(request.headers["Content-Type"])
         if received.hold is not None:

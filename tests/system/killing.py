@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import posixpath
 import random
 import signal
 import socket
@@ -28,7 +29,9 @@ from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.storage.spool import Spool
 from tests.support.analysis import file_facts, read_packets
 from tests.support.object_servers import BUCKET, ObjectServer, S3Server
+from tests.support.secrecy import SECRECY
 from tests.support.waiting import eventually
+from tests.system.killed_outputs import Place, images_problems, segments_problems
 
 #: What a recording may lose before the moment of the kill, seconds. A composition is rendered 1.0 behind, and rounds,
 #: encoder, batches and the writer hold some tenths each; the rest is for a busy machine.
@@ -56,6 +59,8 @@ class Fate:
     victim: Victim
     seconds: float
     ending: bool = False
+    #: The folder of HLS and images, "" for a file.
+    outputs: str = ""
 
 
 @dataclass(slots=True)
@@ -76,9 +81,11 @@ class KilledService:
     """`pyegress serve` over HTTP; may be killed and started again. Used as `async with`."""
 
     def __init__(self, server: LiveKitServer, folder: Path, bucket: ObjectServer | None = None, **config: Any) -> None:
-        """With `bucket` everything goes there unless requests say otherwise."""
+        """With `bucket` everything goes there unless requests say otherwise; with a `storage` of its own in `config`,
+        that does not answer, by the backup."""
         self.folder = folder
         self.bucket = bucket
+        self.on_backup = "backup" in config
         #: Everything that the service wrote for others to read: logs, spool, health, metrics.
         self.evidence: list[str] = []
         self._operations = {key: free_port(socket.SOCK_STREAM) for key in ("health_port", "prometheus_port")}
@@ -102,6 +109,8 @@ class KilledService:
         self._config = folder / "config.yaml"
         self._config.write_text(yaml.safe_dump(settings | config))
         self.log = folder / "service.log"
+        SECRECY.keep(server.api_secret, "the API secret")
+        SECRECY.watch(self.log, folder / "state")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -281,6 +290,12 @@ def check(service: KilledService, case: Case) -> list[str]:
             wrong.append(f"the status does not say it: {status.name}, {info.error!r}")
     elif status not in (EgressStatus.COMPLETE, EgressStatus.FAILED):
         wrong.append(f"it is {status.name}")
+    if case.missed and status is EgressStatus.COMPLETE:
+        pass
+    elif info.backup_storage_used is not service.on_backup:
+        wrong.append(f"backup_storage_used is {info.backup_storage_used}")
+    if fate.outputs:
+        return wrong + _check_outputs(service, case)
     results = list(info.file_results)
     if len(results) != 1 or not results[0].location:
         return [*wrong, f"no file: {info}"]
@@ -307,15 +322,50 @@ def check(service: KilledService, case: Case) -> list[str]:
     return wrong
 
 
+def _check_outputs(service: KilledService, case: Case) -> list[str]:
+    """HLS and images."""
+    info, place = case.info, Place(service.files, service.bucket)
+    if len(info.segment_results) != 1 or len(info.image_results) != 1:
+        return [f"no results: {info}"]
+    segments, images = info.segment_results[0], info.image_results[0]
+    prefix = posixpath.join(case.fate.outputs, "")
+    scratch = service.folder / "fetched" / f"{case.egress_id}.ts"
+    wrong, played = segments_problems(place, segments, f"{prefix}hls", scratch)
+    wrong += images_problems(place, images, f"{prefix}shots")
+    case.loss = case.killed_at - segments.started_at / 1e9 - played
+    if not wrong and not case.missed and not case.fate.ending and case.loss > MAX_LOSS_COMPOSED:
+        wrong.append(f"{prefix} plays {played:.2f} s, {case.loss:.2f} s are lost")
+    return wrong
+
+
+def outputs_request(room: str, folder: str) -> pb.RoomCompositeEgressRequest:
+    """HLS and images below `folder`."""
+    hls = pb.SegmentedFileOutput(
+        filename_prefix=f"{folder}/hls",
+        playlist_name="hls.m3u8",
+        live_playlist_name="hls-live.m3u8",
+        segment_duration=1,
+        disable_manifest=True,
+    )
+    shots = pb.ImageOutput(
+        filename_prefix=f"{folder}/shots", capture_interval=1, width=160, height=90, disable_manifest=True
+    )
+    small = pb.EncodingOptions(width=320, height=180, framerate=30)
+    return pb.RoomCompositeEgressRequest(room_name=room, advanced=small, segment_outputs=[hls], image_outputs=[shots])
+
+
 def leftovers(service: KilledService, cases: Sequence[Case]) -> list[str]:
     """Files and objects that are no recording: half ones, doubles, what finishing uses."""
     results = [result for case in cases for result in case.info.file_results]
     known = {Path(result.location) for result in results}
     known |= {path.with_name(f"{case.egress_id}.json") for path in known for case in cases}
-    left = [str(path) for path in service.files.rglob("*") if path.is_file() and path not in known]
+    # What belongs to HLS and images is looked at with them.
+    folders = tuple(f"{case.fate.outputs}/" for case in cases if case.fate.outputs)
+    mine = [path for path in service.files.rglob("*") if path.is_file() and path not in known]
+    left = [str(path) for path in mine if not str(path.relative_to(service.files)).startswith(folders)]
     if service.bucket is not None:
         names = {result.filename for result in results} | {f"{case.egress_id}.json" for case in cases}
-        left += [name for name in service.bucket.names() if name not in names]
+        left += [name for name in service.bucket.names() if name not in names and not name.startswith(folders)]
     return left
 
 
@@ -326,10 +376,12 @@ def random_fates(room: str, sid: str, seed: int, count: int) -> list[Fate]:
     for number in range(count):
         name = f"{seed}-{number}"
         small = pb.EncodingOptions(width=320, height=180, framerate=30)
-        kind = chance.choice(["composite", "sound", "track", "participant"])
+        kind = chance.choice(["composite", "sound", "track", "participant", "outputs"])
         request: Any
         if kind == "track":
             request = pb.TrackEgressRequest(room_name=room, track_id=sid, file=pb.DirectFileOutput(filepath=name))
+        elif kind == "outputs":
+            request = outputs_request(room, name)
         elif kind == "participant":
             file = pb.EncodedFileOutput(filepath=f"{name}.webm")
             request = pb.ParticipantEgressRequest(room_name=room, identity="ada", advanced=small, file_outputs=[file])
@@ -345,5 +397,5 @@ def random_fates(room: str, sid: str, seed: int, count: int) -> list[Fate]:
         first = 0.5 if kind == "track" else CAUGHT_UP
         seconds = chance.uniform(0.0, 0.25) if ending else first + chance.uniform(0.0, 4.0)
         victim = chance.choice(list(Victim))
-        fates.append(Fate(request, victim, seconds, ending))
+        fates.append(Fate(request, victim, seconds, ending, name if kind == "outputs" else ""))
     return fates

@@ -22,6 +22,7 @@ from tests.system.killing import (
     Victim,
     check,
     leftovers,
+    outputs_request,
     s3_section,
     status_of_egress,
     survive,
@@ -61,7 +62,8 @@ async def test_nothing_is_lost_and_the_status_says_what_happened(livekit_server:
 async def test_uploads_survive_kills_and_no_secret_is_shown(
     livekit_server: LiveKitServer, s3_server: S3Server, tmp_path: Path
 ) -> None:
-    """What the service's storage and a request's own storage get; the request's credentials are kept encrypted."""
+    """What the service's storage and a request's own storage get, HLS and images too; the request's credentials are
+    kept encrypted."""
     room = "killed-uploads"
     prepare("ada", clip())
     key = "the key of the spool"
@@ -85,6 +87,8 @@ async def test_uploads_survive_kills_and_no_secret_is_shown(
         cases = await survive(
             service,
             [
+                Fate(outputs_request(room, "killed/power"), Victim.EVERYBODY, CAUGHT_UP + 1.5, outputs="killed/power"),
+                Fate(outputs_request(room, "killed/worker"), Victim.WORKER, CAUGHT_UP + 1.5, outputs="killed/worker"),
                 Fate(track("powercut", Source.CAMERA), Victim.EVERYBODY, 2.0),
                 Fate(track("own", Source.MICROPHONE, own), Victim.EVERYBODY, 2.0),
                 Fate(track("worker", Source.CAMERA), Victim.WORKER, 2.0),

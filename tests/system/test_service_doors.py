@@ -20,7 +20,7 @@ from pyegress.demo.publishers import DemoParticipant
 from pyegress.room.events import Source
 from tests.support.analysis import beep_onsets, check_numbers, file_facts, read_pictures, read_sound
 from tests.support.composed import Look, read_looks
-from tests.support.sdks import Hooks, Sdk, node_sdk, python_sdk, why_no_node
+from tests.support.sdks import Hooks, Sdk, go_sdk, node_sdk, python_sdk, why_no_go, why_no_node
 from tests.support.serving import serving, until_nothing_runs
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
@@ -38,10 +38,18 @@ STORY = [
     ("egress_updated", "ENDING"),
     ("egress_ended", "COMPLETE"),
 ]
-SDKS: dict[str, Callable[..., AbstractAsyncContextManager[Sdk]]] = {"python": python_sdk, "node": node_sdk}
+SDKS: dict[str, Callable[..., AbstractAsyncContextManager[Sdk]]] = {
+    "python": python_sdk,
+    "node": node_sdk,
+    "go": go_sdk,
+}
+LANGUAGES = [
+    "python",
+    pytest.param("node", marks=pytest.mark.skipif(bool(why_no_node()), reason=why_no_node())),
+    pytest.param("go", marks=pytest.mark.skipif(bool(why_no_go()), reason=why_no_go())),
+]
 #: Event and status of the webhooks about an egress.
 Heard = Callable[[str], list[tuple[str, str]]]
-NODE = pytest.mark.skipif(bool(why_no_node()), reason=why_no_node())
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +169,7 @@ def check_content(kind: Kind, info: pb.EgressInfo) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("language", ["python", pytest.param("node", marks=NODE)])
+@pytest.mark.parametrize("language", LANGUAGES)
 async def test_every_kind_of_request(stack: Stack, tmp_path: Path, language: str) -> None:
     """Webhooks arrive at official receivers of both languages, in order; files hold what was published."""
     server, room = stack.server, f"doors-{language}"

@@ -23,6 +23,7 @@ from pyegress.api.psrpc.door import SERVICE, START_EGRESS
 from pyegress.api.psrpc.rpc_client import RpcClient
 from pyegress.clock import Monotonic, monotonic, wall
 from pyegress.room.events import Source
+from tests.support.analysis import file_facts
 from tests.support.object_servers import ObjectServer
 from tests.support.sdks import Sdk, SdkError, python_sdk
 from tests.support.serving import ServiceProcess, serving, until_nothing_runs
@@ -305,14 +306,21 @@ async def _garbage(scene: Scene) -> None:
 
 
 async def _while_draining(scene: Scene) -> None:
-    """SIGTERM: what runs goes on, nothing new is taken, and the process ends with its last egress."""
-    last = await scene.direct.start(track(scene.microphone, "last.ogg"))
-    await eventually_known(scene.direct, last.egress_id, {"EGRESS_ACTIVE"})
+    """SIGTERM: what runs goes on, and nothing new is taken; another one ends the last egress, in order."""
+    first, last = [await scene.direct.start(track(scene.microphone, f"{name}.ogg")) for name in ("before-last", "last")]
+    for info in (first, last):
+        await eventually_known(scene.direct, info.egress_id, {"EGRESS_ACTIVE"})
     scene.service.signal(signal.SIGTERM)
     await eventually(lambda: "nothing new is taken" in scene.service.log, "it drains")
     assert await refused(scene.direct.start(track(scene.microphone, "late.ogg"))) == ("unavailable", 503)
     assert scene.service.running
-    await scene.direct.stop(last.egress_id)
+    await scene.direct.stop(first.egress_id)
+    await eventually_known(scene.direct, first.egress_id, {"EGRESS_COMPLETE"})
+    assert scene.service.running
+    scene.service.signal(signal.SIGTERM)
     assert await scene.service.ended() == 0
-    (told,) = await scene.redis.infos(egress_id=last.egress_id)
-    assert pb.EgressStatus.Name(told.status) == "EGRESS_COMPLETE"
+    for info, reason in ((first, "StopEgress API"), (last, "Process killed")):
+        (told,) = await scene.redis.infos(egress_id=info.egress_id)
+        assert pb.EgressStatus.Name(told.status) == "EGRESS_COMPLETE"
+        assert told.details == f"End reason: {reason}"
+        assert [stream.codec for stream in file_facts(told.file_results[0].location).streams] == ["opus"]

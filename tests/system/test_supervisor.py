@@ -29,6 +29,7 @@ from pyegress.service.supervisor import Supervisor
 from pyegress.storage.spool import Spool
 from tests.support.analysis import file_facts, read_pictures
 from tests.support.livekit_server import LiveKitServer
+from tests.support.secrecy import SECRECY
 from tests.support.waiting import eventually
 from tests.system.scenes import clip, prepare, publishing
 
@@ -93,6 +94,8 @@ def configured(server: LiveKitServer, folder: Path, **changes: Any) -> ServiceCo
 
 @asynccontextmanager
 async def node(server: LiveKitServer, folder: Path, **changes: Any) -> AsyncIterator[Node]:
+    SECRECY.keep(server.api_secret, "the API secret")
+    SECRECY.watch(folder / "state")
     async with Supervisor(configured(server, folder, **changes)) as supervisor:
         yield Node(supervisor)
 

@@ -16,8 +16,8 @@ from pyegress.api.twirp import TwirpDoor
 from pyegress.api.twirp_settings import TwirpSettings
 from pyegress.demo.server import LiveKitServer, free_port
 from pyegress.plan.recording_plan import Webhook
+from pyegress.server.twirp import ServerAccess
 from pyegress.service.recording_rules import read_rules
-from pyegress.service.twirp_client import ServerAccess
 from pyegress.service.webhooks import WebhookSettings
 from tests.support.simulated_service import SimulatedService
 from tests.support.waiting import eventually

@@ -13,12 +13,15 @@ from livekit.protocol import egress as pb
 
 import pyegress
 from pyegress.cli.exit_codes import ExitCode, of_result
+from pyegress.clock import monotonic
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.plan.form import EgressRequest
 from pyegress.room.events import Source
+from pyegress.service.config_reader import Seconds
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.metrics import Metrics
 from pyegress.service.storage_config import AzureSection, GcpSection, S3Section, StorageSection
+from pyegress.storage import spool_steps
 from tests.support.analysis import file_facts
 from tests.support.hls import parse_playlist
 from tests.support.livekit_server import LiveKitServer
@@ -234,6 +237,59 @@ async def test_a_storage_that_refuses_everything(
     facts = file_facts(kept)
     assert facts.duration is not None
     assert facts.duration > 1.5
+
+
+async def test_a_storage_that_is_away_when_the_service_ends(
+    livekit_server: LiveKitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service waits for nothing that is in vain, and kills nobody; the next one delivers, and tells it."""
+    if reason := why_unavailable():
+        pytest.skip(reason)
+    monkeypatch.setattr(spool_steps, "FIRST_RETRY", 0.5)
+    room, egress_id = "away", "EG_away"
+    prepare("ada", clip())
+    with S3Server(tmp_path / "s3") as s3:
+        request = pb.RoomCompositeEgressRequest(
+            room_name=room, advanced=SMALL, file_outputs=[pb.EncodedFileOutput(filepath="away.mp4")]
+        )
+        storage = StorageSection(
+            s3=S3Section(BUCKET, s3.access_key, s3.secret, region=s3.region, endpoint=s3.url, max_retries=1)
+        )
+        async with (
+            node(livekit_server, tmp_path, storage=storage, kill_grace=Seconds(100.0)) as here,
+            publishing(livekit_server, room),
+        ):
+            await here.supervisor.start(EgressStart(egress_id, request))
+            await here.recorded(egress_id, 3.0)
+            await asyncio.to_thread(s3.kill)
+            await here.supervisor.stop(egress_id)
+            await eventually(
+                lambda: "upload failed" in here.last(egress_id).details, f"{here.last(egress_id).details}", 60.0
+            )
+            began = monotonic()
+            here.supervisor.end_now()
+            await eventually(lambda: not here.supervisor.runs, "it runs no more", 70.0)
+            assert monotonic() - began < 70.0
+            info = here.last(egress_id)
+        assert status_of(info) is EgressStatus.ENDING
+        assert info.details.startswith("End reason: StopEgress API; not delivered yet: S3 upload failed: ")
+        assert info.details.endswith(
+            f"it is kept in the spool ({tmp_path / 'state' / 'spool' / egress_id}) and tried again"
+        )
+        assert not [record for record in caplog.records if "is killed" in record.message]
+        await asyncio.to_thread(s3.start)
+        async with node(livekit_server, tmp_path, storage=storage) as later:
+            info = await later.ended(egress_id, 60.0)
+        path = _saved(s3, "away.mp4", tmp_path)
+    assert status_of(info) is EgressStatus.COMPLETE
+    assert info.details == "End reason: StopEgress API"
+    (file,) = info.file_results
+    assert file.location == f"https://127.0.0.1:{s3.port}/{BUCKET}/away.mp4"
+    assert file.size == path.stat().st_size
+    facts = file_facts(path)
+    assert [stream.codec for stream in facts.streams] == ["h264", "aac"]
+    assert (facts.duration or 0.0) > 2.0
+    assert not _found(tmp_path / "state" / "spool")
 
 
 async def test_in_the_foreground(

@@ -14,13 +14,13 @@ from livekit.protocol import egress as pb
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.room.token import token_claims
+from pyegress.server.twirp import ServerAccess
 from pyegress.service.browser_config import BrowserSection
 from pyegress.service.config import ServiceConfig
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.room_service import RoomService
 from pyegress.service.supervisor import Supervisor
 from pyegress.service.template_app import TemplateServer, template_files
-from pyegress.service.twirp_client import ServerAccess
 from tests.support.composed import read_looks
 from tests.support.livekit_server import LiveKitServer
 from tests.support.page_server import PageServer

@@ -12,11 +12,14 @@ from pyegress.plan.foreground import Session, plan_participant, plan_room, plan_
 from pyegress.plan.output_words import parse_output
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.room.events import Participant, SenderReportSeen, TrackPublication
+from pyegress.room.token import RecorderIdentity, recorder_token
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.feed import Feed
 from tests.worker.playing import at
 
-CONNECTION = Connection(url="ws://h", room="standup", token="a.b.c")
+#: Far in the future.
+_TOKEN = recorder_token("key", "secret", RecorderIdentity("standup", "EG_1"), now=Wall(4e9))
+CONNECTION = Connection(url="ws://h", room="standup", token=_TOKEN)
 
 
 def session(output: object = "out.mp4", **changes: Any) -> Session:

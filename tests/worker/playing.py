@@ -9,6 +9,7 @@ from pathlib import Path
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec
 from pyegress.errors import EgressError
+from pyegress.outputs.written import Written
 from pyegress.plan.names import numbered, output_path
 from pyegress.room.events import Participant, SenderReportSeen, Source, TrackPublication
 from pyegress.rtp.frame import EncodedFrame
@@ -110,6 +111,8 @@ class Files:
     clip: float | None = None
     failures: list[EgressError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    #: What was told to be there and to stay as it is.
+    grown: list[tuple[Path, Written]] = field(default_factory=list)
 
     def parts(self, path_for: Callable[[frozenset[Codec], int], Path] | None = None) -> Parts:
         return Parts(
@@ -118,6 +121,7 @@ class Files:
             clip=self.clip,
             on_failed=self.failures.append,
             on_warning=self.warnings.append,
+            on_grown=lambda path, written: self.grown.append((path, written)),
         )
 
     def path_for(self, codecs: frozenset[Codec], part: int) -> Path:

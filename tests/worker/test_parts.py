@@ -9,10 +9,12 @@ import pytest
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, OutputFailed
+from pyegress.outputs import writer_thread
 from pyegress.room.events import Source
 from pyegress.worker.copy_file import SILENCE_AFTER, STALLED_AFTER, CopyFile
 from pyegress.worker.parts import Parts
 from tests.outputs.media import decode_audio, decode_video, published, read_back, recovered
+from tests.support.waiting import eventually
 from tests.worker.playing import Files, Played, at, begin, play
 
 pytestmark = [pytest.mark.media, pytest.mark.usefixtures("no_tasks_left")]
@@ -91,6 +93,23 @@ async def test_sender_reports_move_what_is_recorded(files: Files) -> None:
     # Both were captured at the same moments: so they lie, before and after the reports.
     assert float(sound.times[0]) == pytest.approx(float(pictures.times[0]), abs=0.002)
     assert float(sound.times[-1]) == pytest.approx(float(pictures.times[-1]), abs=0.025)
+
+
+async def test_only_what_is_not_moved_any_more_is_told_to_stay(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_thread, "_WORTH_TELLING", 1)
+    parts = files.parts()
+    mic, camera = begin(parts, *MIC), begin(parts, *CAMERA, transit=0.16)
+    play((mic, 0.0, 1.0), (camera, 0.0, 1.0))
+    path = files.folder / "talk.webm"
+    await eventually(lambda: parts.bytes_written and path.stat().st_size > 4000, "what was recorded")
+    assert files.grown == []
+    for track in (mic, camera):
+        track.report(1.0)
+    play((mic, 1.0, 2.0), (camera, 1.0, 2.0))
+    await eventually(lambda: files.grown, "word of what stays")
+    assert files.grown[0][0] == path
+    assert files.grown[0][1].version == 2, "it was written anew for the second stream, and to move one"
+    await finish(parts)
 
 
 async def test_what_ends_before_any_report_is_aligned_by_its_fastest_frames(files: Files) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.selection import ParticipantTracks
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.presence import Presence
-from pyegress.worker.progress import Recorded, RecordedFile
-from pyegress.worker.stop import Stop, end_of_media, final_state
+from pyegress.worker.progress import Recorded, RecordedFile, RecordingResult
+from pyegress.worker.stop import Stop, end_of_media, final_state, result_of, run_to_its_end
 from pyegress.worker.terms import terms_of
 from tests.worker.encoding_plans import CONNECTION, participant_plan, room_plan
 from tests.worker.playing import at, participant
@@ -86,3 +87,30 @@ def test_how_it_ended() -> None:
         assert final_state(InvalidRequest("no"), made) is RecordingState.FAILED
     assert final_state(None, nothing) is RecordingState.ABORTED
     assert final_state(InvalidRequest("no"), nothing) is RecordingState.FAILED
+
+
+@pytest.mark.parametrize("raised", [None, RoomConnectionFailed("gone"), asyncio.CancelledError(), ZeroDivisionError()])
+async def test_whatever_comes_what_was_recorded_is_finished_once(raised: BaseException | None) -> None:
+    """What is expected becomes a result; the rest goes on behind it."""
+    finished: list[Stop] = []
+    result = result_of(CLOSED, Recorded(), None, started_at=None, warnings=(), room_name="", room_sid="")
+
+    async def record() -> Stop:
+        if raised is not None:
+            raise raised
+        return CLOSED
+
+    async def finish(stop: Stop) -> RecordingResult:
+        finished.append(stop)
+        return result
+
+    if raised is None or isinstance(raised, RoomConnectionFailed):
+        assert await run_to_its_end(record, finish) is result
+    else:
+        with pytest.raises(type(raised)):
+            await run_to_its_end(record, finish)
+    (stop,) = finished
+    assert (stop.reason, stop.error) == {
+        "NoneType": (EndReason.SOURCE_CLOSED, None),
+        "RoomConnectionFailed": (EndReason.FAILURE, raised),
+    }.get(type(raised).__name__, (EndReason.FAILURE, None))

@@ -12,7 +12,7 @@ from livekit.protocol.models import TokenPagination
 from pyegress.api.twirp_wire import METHODS
 from pyegress.errors import Code, EgressError
 from pyegress.plan.form import EgressRequest
-from pyegress.service.twirp_client import ServerAccess, TwirpClient
+from pyegress.server.twirp import ServerAccess, TwirpClient
 
 #: Seconds for one answer: livekit-server asks its egress services several times before it gives up.
 TIMEOUT = 30.0

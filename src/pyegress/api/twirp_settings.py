@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.recording_plan import Webhook
+from pyegress.server.twirp import ServerAccess
 from pyegress.service.config import ServiceConfig
 from pyegress.service.config_sections import ApiSection
 from pyegress.service.egress_store import RETENTION
 from pyegress.service.recording_rules import RecordingRule, read_rules
-from pyegress.service.twirp_client import ServerAccess
 from pyegress.service.webhook_events import check_webhooks
 from pyegress.service.webhooks import WebhookSettings
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,10 +47,28 @@ def doors_of(config: ServiceConfig, supervisor: Supervisor) -> list[Door]:
     return doors
 
 
-def load_http() -> None:
-    """Load what the HTTP door needs: what is there before a zygote is forked takes memory once."""
+def load_doors(path: str, body: str) -> None:
+    """Load what the doors of a configuration need: what is there before a zygote is forked takes memory once.
+
+    The configuration itself is not read yet: workers need not know all of it.
+    """
     import pyegress.api.twirp
-    import pyegress.api.twirp_settings  # noqa: F401
+    import pyegress.api.twirp_settings
+
+    if _mentions_redis(path, body):
+        import pyegress.api.psrpc.door
+        import pyegress.api.psrpc.redis_options  # noqa: F401
+
+
+def _mentions_redis(path: str, body: str) -> bool:
+    """Looks at a file in its place, so that nothing of it stays here. What is wrong with it is said later."""
+    if not (path or body):
+        body, path = os.environ.get("EGRESS_CONFIG_BODY", ""), os.environ.get("EGRESS_CONFIG_FILE", "")
+    if body:
+        return "redis" in body
+    with suppress(OSError, ValueError), open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
+        return text.find(b"redis") >= 0
+    return False
 
 
 def wants_http(config: ServiceConfig) -> bool:

@@ -19,7 +19,7 @@ from pyegress.cli.egress_rows import COLUMNS, row
 from pyegress.cli.foreground import fail
 from pyegress.clock import wall
 from pyegress.errors import EgressError, InvalidRequest
-from pyegress.service.twirp_client import ServerAccess
+from pyegress.server.twirp import ServerAccess
 
 T = TypeVar("T")
 

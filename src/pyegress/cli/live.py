@@ -102,7 +102,7 @@ def describe(progress: Progress) -> str:
         parts.append(_describe_streams(progress.streams))
     if progress.reconnecting:
         parts.insert(1, "RECONNECTING")
-    if progress.uploads is not None and progress.uploads.waiting:
+    if progress.uploads is not None and progress.uploads.text:
         parts.append(progress.uploads.text)
     return "  ".join(parts)
 

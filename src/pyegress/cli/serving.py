@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from pyegress.browser.programs import missing_programs
-from pyegress.cli.doors import Door, doors_of, load_http
+from pyegress.cli.doors import Door, doors_of, load_doors
 from pyegress.errors import EgressError
 from pyegress.service.config import ServiceConfig, check_server, load_config
 from pyegress.service.health import OperationsServer
@@ -28,7 +28,7 @@ _DRAINS = (signal.SIGTERM, signal.SIGQUIT)
 def run_service(path: str = "", body: str = "") -> None:
     """Serve until a signal ends it. Raises EgressError for what keeps it from beginning."""
     # Before anything is known that a worker need not know, and before there are threads.
-    load_http()
+    load_doors(path, body)
     zygote = Zygote(fork_zygote())
     loaded = load_config(path, body)
     config = loaded.config

@@ -30,7 +30,7 @@ from pyegress.storage.journal_entries import SpooledObject, SpoolState
 from pyegress.storage.objects import ObjectKind
 from pyegress.storage.spool import Spool, SpoolFolder
 from pyegress.storage.spool_steps import next_step
-from pyegress.worker.assignment import finish_launch
+from pyegress.worker.assignment import abandon, finish_launch
 from pyegress.worker.spooled import Spooled
 
 _INFO = "egress.json"
@@ -122,9 +122,21 @@ class SpoolWork:
                 )
         for folder in folders:
             with folder.claim():
+                self._abandon(folder)
                 folder.remove()
         if as_json:
             typer.echo(json.dumps(list(egress_ids)))
+
+    def _abandon(self, folder: SpoolFolder) -> None:
+        """Parts of what was never delivered would stay at its storage."""
+        record = folder.record()
+        if any(item.parted is not None for item in record.waiting):
+            key = self.config.spool.encryption_key
+            try:
+                launch = folder.plan().launch(self.config.service, spool=str(folder.path), key=key)
+                asyncio.run(abandon(launch, record))
+            except EgressError as error:
+                typer.echo(f"{folder.path.name}: parts of its uploads stay at the storage: {error.message}", err=True)
 
 
 def print_list(rows: Sequence[SpoolRow], *, as_json: bool) -> None:

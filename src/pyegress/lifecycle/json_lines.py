@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from itertools import chain
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -28,11 +29,11 @@ def encode(message: object) -> bytes:
     return json.dumps(_plain(message), separators=(",", ":")).encode() + b"\n"
 
 
-def decode(line: bytes, *kinds: type) -> object:
-    """The message of a line, one of `kinds`. Raises BadLine."""
+def decode(line: bytes, *kinds: type | UnionType) -> object:
+    """The message of a line, one of `kinds`: dataclasses, and unions of them. Raises BadLine."""
     try:
         value = json.loads(line)
-        for kind in kinds:
+        for kind in chain.from_iterable(get_args(each) or (each,) for each in kinds):
             if kind.__name__ == value[_CLASS]:
                 return _dataclass(kind, value)
     except BadLine:

@@ -21,13 +21,14 @@ class UploadProgress:
     @property
     def any(self) -> bool:
         """Whether anything is uploaded at all."""
-        return bool(self.waiting or self.delivered)
+        return bool(self.waiting or self.delivered or self.failing)
 
     @property
     def text(self) -> str:
         """What is left to do, in words; "" when nothing is."""
         if not self.waiting:
-            return ""
+            # Of a file that still grows.
+            return f"nothing is uploaded now ({self.failing})" if self.failing else ""
         things = "1 object" if self.waiting == 1 else f"{self.waiting} objects"
         failing = f" ({self.failing})" if self.failing else ""
         return f"uploading {things}, {self.bytes_waiting / 1e6:.1f} MB left{failing}"

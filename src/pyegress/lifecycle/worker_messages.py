@@ -1,7 +1,8 @@
 """What a supervisor and its workers say to each other, one JSON line each way at a time. Pure.
 
-The supervisor sends one `Launch` (or `Finish`), later any number of `StopRecording`, `UpdateStreams` and `Describe`,
-and `Received` for `Ended`. The worker says `Ready` when everything is loaded, then how it stands, at last `Ended`.
+The supervisor sends one `Launch` (or `Finish`), later any number of `StopRecording`, `Hurry`, `UpdateStreams` and
+`Describe`, and `Received` for `Ended`. The worker says `Ready` when everything is loaded, then how it stands, at last
+`Ended`.
 """
 
 from __future__ import annotations
@@ -100,6 +101,13 @@ class StopRecording:
 
 
 @dataclass(frozen=True, slots=True)
+class Hurry:
+    """You will be killed soon: deliver for so many seconds, what is not there then stays where it is."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateStreams:
     """A `livekit.UpdateStreamRequest`; answered by `StreamsUpdated` with the same number."""
 
@@ -187,15 +195,15 @@ class LogLine:
     text: str
 
 
-ToWorker = Launch | Finish | StopRecording | UpdateStreams | Describe | Received
+ToWorker = Launch | Finish | StopRecording | Hurry | UpdateStreams | Describe | Received
 FromWorker = Ready | Standing | UploadTried | StreamsUpdated | Described | Ended | LogLine
 
 
 def to_worker(line: bytes) -> ToWorker:
     """A line that the supervisor sent. Raises BadLine."""
-    return cast(ToWorker, decode(line, Launch, Finish, StopRecording, UpdateStreams, Describe, Received))
+    return cast(ToWorker, decode(line, ToWorker))
 
 
 def from_worker(line: bytes) -> FromWorker:
     """A line that a worker sent. Raises BadLine."""
-    return cast(FromWorker, decode(line, Ready, Standing, UploadTried, StreamsUpdated, Described, Ended, LogLine))
+    return cast(FromWorker, decode(line, FromWorker))

@@ -41,11 +41,14 @@ class Exited:
     code: int
 
 
+FromZygote = Spawned | Exited
+
+
 def to_zygote(line: bytes) -> Spawn:
     """A message of the supervisor. Raises BadLine."""
     return cast(Spawn, decode(line, Spawn))
 
 
-def from_zygote(line: bytes) -> Spawned | Exited:
+def from_zygote(line: bytes) -> FromZygote:
     """A message of the zygote. Raises BadLine."""
-    return cast("Spawned | Exited", decode(line, Spawned, Exited))
+    return cast(FromZygote, decode(line, FromZygote))

@@ -26,7 +26,7 @@ class NotARecording(ValueError):
 
 @dataclass(slots=True)
 class TrackTable:
-    """The samples of one track. Times in ticks; chunk positions from the start of all media data."""
+    """The samples of one track. Times in ticks; chunk positions from where the fragments begin."""
 
     sizes: array[int] = field(default_factory=lambda: array("I"))
     #: Run-length coded durations: (count, duration), flat.
@@ -83,15 +83,18 @@ class TrackTable:
 
 @dataclass(slots=True)
 class Fragments:
-    """What a recording consists of: its headers, its tracks' tables, and where its media data lies."""
+    """What a recording consists of: its headers, its tracks' tables, and where its fragments lie: `start` to `end`."""
 
     ftyp: bytes = b""
     moov: bytes = b""
     tracks: dict[int, TrackTable] = field(default_factory=dict)
-    #: Offset and length of each fragment's media data.
-    offsets: array[int] = field(default_factory=lambda: array("Q"))
-    lengths: array[int] = field(default_factory=lambda: array("Q"))
-    total: int = 0
+    start: int = 0
+    end: int = 0
+
+    @property
+    def total(self) -> int:
+        """Bytes of all fragments."""
+        return self.end - self.start
 
 
 def children(data: bytes, start: int = 0) -> Iterator[tuple[bytes, int, int]]:
@@ -136,10 +139,11 @@ def read_fragments(fd: int) -> Fragments:
         if kind == b"moof":
             moof, moof_at = reader.read(at, size), at
         elif kind == b"mdat" and moof:
-            _add_fragment(found, moof, moof_at, at + 8, at + size)
-            moof = b""
+            _add_fragment(found, moof, moof_at - found.start)
+            moof, found.end = b"", at + size
         elif kind in (b"ftyp", b"moov"):
             setattr(found, kind.decode(), reader.read(at, size))
+            found.start = found.end = at + size
         at += size
     if not found.moov:
         raise NotARecording("no movie header")
@@ -190,10 +194,7 @@ def track_runs(moof: bytes) -> Iterator[TrackRun]:
                 yield TrackRun(track, base, offset, table[0::columns], table[1::columns], sync)
 
 
-def _add_fragment(found: Fragments, moof: bytes, moof_at: int, data: int, end: int) -> None:
+def _add_fragment(found: Fragments, moof: bytes, at: int) -> None:
+    """`at` counts from where the fragments begin."""
     for run in track_runs(moof):
-        chunk = found.total + moof_at + run.offset - data
-        found.tracks.setdefault(run.track, TrackTable()).add(chunk, run)
-    found.offsets.append(data)
-    found.lengths.append(end - data)
-    found.total += end - data
+        found.tracks.setdefault(run.track, TrackTable()).add(at + run.offset, run)

@@ -18,6 +18,7 @@ from pyegress.outputs.file_writer import FileResult, FileWriter
 from pyegress.outputs.frame_queue import MAX_QUEUED, FrameQueue
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.rewrite import Rewrite, rewrite
+from pyegress.outputs.written import Written
 from pyegress.plan.containers import Container
 from pyegress.rtp.frame import EncodedFrame
 
@@ -26,6 +27,8 @@ from pyegress.rtp.frame import EncodedFrame
 WRITE_SECONDS = 0.4
 #: More media than this is not one piece of the file, when there is much at once, seconds.
 _PIECE_SECONDS = 1.0
+#: Bytes by which a file has grown when it is told.
+_WORTH_TELLING = 1 << 20
 #: Closing may take this long, plus the time that a slow disk needs for the file, seconds and bytes per second.
 _CLOSE_SECONDS, _SLOW_DISK = 30.0, 20e6
 
@@ -56,15 +59,19 @@ class WriterThread:
         *,
         metadata: Mapping[str, str] | None = None,
         on_failed: Callable[[EgressError], None] | None = None,
+        on_written: Callable[[Written], None] | None = None,
         max_queued: int = MAX_QUEUED,
     ) -> None:
-        """Start creating the file. Must be called with a running loop."""
+        """Start creating the file. Must be called with a running loop; `on_written` is called on it, now and then."""
         self._loop = asyncio.get_running_loop()
         self._path = path
         self._container = container
         self._streams = tuple(streams)
         self._metadata = dict(metadata or {})
         self._on_failed = on_failed
+        self._on_written = on_written
+        self._rewritten = 0
+        self._told = 0
         self._queue: FrameQueue[Rewrite] = FrameQueue([spec.codec.kind for spec in streams], limit=max_queued)
         self._closing: str | None = None
         self._error: EgressError | None = None
@@ -173,14 +180,24 @@ class WriterThread:
             for entry in self._queue:
                 if isinstance(entry, Rewrite):
                     writer = rewrite(writer, entry, self._metadata)
+                    self._rewritten += 1
+                    self._told = 0
                 else:
                     writer.write(entry.stream, entry.frame, entry.pts)
             writer.flush()
+            self._tell(writer.bytes_written)
         except OutputFailed as error:
             self._queue.clear()
             self._fail(error)
         self._bytes_written, self._duration = writer.bytes_written, writer.duration
         return writer
+
+    def _tell(self, size: int) -> None:
+        """Everything is on the disk, up to `size`."""
+        if self._on_written is not None and size >= self._told + _WORTH_TELLING:
+            self._told = size
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                self._loop.call_soon_threadsafe(self._on_written, Written(size, self._rewritten))
 
     def _fail(self, error: EgressError) -> None:
         if self._error is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.containers import Container, Live
@@ -42,6 +43,8 @@ from pyegress.plan.selection import OneTrack
 from pyegress.plan.storage import LocalStorage
 from pyegress.plan.websocket_format import SoundEncoding, websocket_format
 
+_Number = TypeVar("_Number", int, float)
+
 
 def plan_recording(request: EgressRequest, start: Start, service: Service) -> RecordingPlan:
     """The plan of `request`. Raises InvalidRequest, or EgressError with another code, with the field that is wrong."""
@@ -69,6 +72,8 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         audio, planned = _copied(form, outputs, wish, service)
     else:
         audio, video, planned = _encoded(form, outputs, wish, service)
+    rules = [rule for rule in service.limits.rules if rule.fits(form.type, form.room_name)]
+    sizes = (service.limits.file_size, *(rule.file_size for rule in rules)) if outputs.file else ()
     return RecordingPlan(
         egress_id=start.egress_id,
         type=form.type,
@@ -86,8 +91,8 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
         webhooks=form.webhooks,
         backup=service.storage.backup,
         passthrough=copies,
-        max_duration=_max_duration(outputs, service.limits),
-        max_file_size=service.limits.file_size or None if outputs.file else None,
+        max_duration=_least(*_durations(outputs, service.limits), *(rule.duration for rule in rules)),
+        max_file_size=_least(*sizes),
         waits=service.waits,
         retry_count=start.retry_count,
         overwrite=service.overwrite,
@@ -168,8 +173,6 @@ def _copied(
     audio = audio_encoding(AudioCodec.AAC, wish, live=False) if form.audio and needs_aac(outputs) else None
     if audio is not None:
         check_sample_rate(audio)
-    if outputs.segments and service.hls_part:
-        outputs = replace(outputs, segments=_with_parts(outputs.segments, service.hls_part))
     planned = (
         FileOutput(file.path, file.type.value, file.storage, file.manifest, service.any_extension) if file else None
     )
@@ -231,11 +234,15 @@ def _with_parts(segments: SegmentOutput, part: float) -> SegmentOutput:
     return replace(segments, part=min(part, float(segments.duration)))
 
 
-def _max_duration(outputs: ReadOutputs, limits: SessionLimits) -> float | None:
-    present = (
-        limits.file if outputs.file else 0,
-        limits.segment if outputs.segments else 0,
-        limits.stream if outputs.stream else 0,
-        limits.image if outputs.images else 0,
+def _durations(outputs: ReadOutputs, limits: SessionLimits) -> tuple[float, ...]:
+    return (
+        limits.file if outputs.file else 0.0,
+        limits.segment if outputs.segments else 0.0,
+        limits.stream if outputs.stream else 0.0,
+        limits.image if outputs.images else 0.0,
     )
-    return min((limit for limit in present if limit > 0), default=None)
+
+
+def _least(*limits: _Number) -> _Number | None:
+    """The least of those that are limits at all."""
+    return min((limit for limit in limits if limit > 0), default=None)

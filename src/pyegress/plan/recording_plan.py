@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from fnmatch import fnmatchcase
 from math import gcd
 
 from pyegress.clock import Wall
@@ -139,14 +140,35 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitRule:
+    """The most that a request may take which fits: seconds, and bytes of its file; 0 is without limit.
+
+    `rooms` is a pattern of names, `types` are kinds of requests, () is all.
+    """
+
+    rooms: str = "*"
+    types: tuple[RequestType, ...] = ()
+    duration: float = 0.0
+    file_size: int = 0
+
+    def fits(self, type: RequestType, room_name: str) -> bool:
+        """Whether it is about such a request."""
+        return (not self.types or type in self.types) and fnmatchcase(room_name, self.rooms)
+
+
+@dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """Longest durations in seconds for each kind of output, and most bytes of files; 0 is without limit."""
+    """Longest durations in seconds for each kind of output, and most bytes of files; 0 is without limit.
+
+    Of what `rules` say more, the shortest applies.
+    """
 
     file: float = 0.0
     stream: float = 0.0
     segment: float = 0.0
     image: float = 0.0
     file_size: int = 0
+    rules: tuple[LimitRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

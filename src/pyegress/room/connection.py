@@ -18,9 +18,10 @@ from pyegress.room.failures import reason_name
 from pyegress.room.options import RoomOptions
 from pyegress.room.recovery import Attempts, Loss, given_up, loss_of_error, loss_of_leave
 from pyegress.room.session import MediaSession
-from pyegress.room.signal import Endpoint, Resume, SignalConnection
+from pyegress.room.signal import Resume, SignalConnection
 from pyegress.room.subscriber import MediaPath, Subscriber
 from pyegress.room.transport import TransportState
+from pyegress.server.endpoint import Endpoint
 
 log = logging.getLogger(__name__)
 

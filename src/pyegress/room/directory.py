@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-import aiohttp
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from livekit.protocol.room import (
     ListParticipantsRequest,
     ListParticipantsResponse,
@@ -16,16 +15,13 @@ from livekit.protocol.room import (
     ListRoomsResponse,
 )
 
-from pyegress.clock import monotonic, wall
-from pyegress.errors import EgressError, NotFound, cause_of
-from pyegress.room.failures import refused, unreachable
-from pyegress.room.signal import Endpoint
-from pyegress.room.token import server_api_token
+from pyegress.clock import monotonic
+from pyegress.errors import EgressError, NotFound
+from pyegress.server.endpoint import Endpoint
+from pyegress.server.twirp import ServerAccess, TwirpClient
 
 #: Seconds between looks at the server while a room is waited for, and while it is missed.
 INTERVAL, MISSING_INTERVAL = 1.0, 0.25
-#: Seconds for one answer.
-TIMEOUT = 10.0
 _NAMED = 8
 
 _Answer = TypeVar("_Answer", bound=Message)
@@ -41,44 +37,28 @@ class ListedRoom:
 
 async def list_rooms(url: str, api_key: str, api_secret: str) -> list[ListedRoom]:
     """All rooms of the server by name (`RoomService.ListRooms`). Raises an EgressError."""
-    token = server_api_token(api_key, api_secret, {"roomList": True}, now=wall())
-    rooms = (await _ask(url, token, "ListRooms", ListRoomsRequest(), ListRoomsResponse)).rooms
+    access = ServerAccess(url, api_key, api_secret)
+    rooms = (await _ask(access, "ListRooms", {"roomList": True}, ListRoomsRequest(), ListRoomsResponse)).rooms
     return sorted((ListedRoom(room.name, room.sid) for room in rooms), key=lambda room: room.name)
 
 
 async def list_visible(url: str, api_key: str, api_secret: str, room: str) -> list[str]:
     """Who is in a room and not hidden, by identity (`RoomService.ListParticipants`). Raises an EgressError."""
-    token = server_api_token(api_key, api_secret, {"roomAdmin": True, "room": room}, now=wall())
+    access, grants = ServerAccess(url, api_key, api_secret), {"roomAdmin": True, "room": room}
     request = ListParticipantsRequest(room=room)
-    listed = await _ask(url, token, "ListParticipants", request, ListParticipantsResponse)
+    listed = await _ask(access, "ListParticipants", grants, request, ListParticipantsResponse)
     return [participant.identity for participant in listed.participants if not participant.permission.hidden]
 
 
-async def _ask(url: str, token: str, method: str, request: Message, answer: type[_Answer]) -> _Answer:
-    """One request of the room service (Twirp). Raises an EgressError."""
-    endpoint = Endpoint.parse(url)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/protobuf"}
-    address = endpoint.url(f"/twirp/livekit.RoomService/{method}", {}, http=True)
+async def _ask(
+    access: ServerAccess, method: str, grants: Mapping[str, bool | str], request: Message, answer: type[_Answer]
+) -> _Answer:
+    """One request of the room service. Raises an EgressError."""
+    client = TwirpClient(access)
     try:
-        async with (
-            asyncio.timeout(TIMEOUT),
-            aiohttp.ClientSession() as session,
-            session.post(address, data=request.SerializeToString(), headers=headers) as response,
-        ):
-            body = await response.read()
-            status = response.status
-    except TimeoutError:
-        raise unreachable(str(endpoint), f"no answer in {TIMEOUT:g} s") from None
-    except aiohttp.ClientConnectorError as error:
-        raise unreachable(str(endpoint), cause_of(error.os_error)) from None
-    except (aiohttp.ClientError, OSError) as error:
-        raise unreachable(str(endpoint), str(error) or type(error).__name__) from None
-    if status != 200:
-        raise refused(status, body[:4096].decode(errors="replace"), str(endpoint), "")
-    try:
-        return answer.FromString(body)
-    except DecodeError:
-        raise refused(status, "", str(endpoint), "") from None
+        return await client.call(f"livekit.RoomService/{method}", grants, request, answer)
+    finally:
+        await client.aclose()
 
 
 async def await_room(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from livekit.protocol.models import ReconnectReason
 from livekit.protocol.rtc import LeaveRequest
 
-from pyegress.errors import EgressError, RoomConnectionFailed
+from pyegress.errors import EgressError, Fault, RoomConnectionFailed
 from pyegress.room.failures import departure_error, is_final, reason_name
 
 FIRST_DELAY = 0.1
@@ -47,7 +47,7 @@ def loss_of_error(error: EgressError, *, full: bool) -> Loss:
 
     All else may pass: proxies in front of a server that restarts answer with any status.
     """
-    if error.retryable or isinstance(error, RoomConnectionFailed):
+    if error.retryable or error.fault is Fault.SERVER or isinstance(error, RoomConnectionFailed):
         return Loss(error.message, full=full, error=error)
     return Loss(error.message, final="join_failure", error=error)
 

@@ -1,21 +1,18 @@
-"""Access tokens of the hidden recorder (JWT, RFC 7519, signed with HMAC SHA-256 as LiveKit wants it)."""
+"""Access tokens of the hidden recorder."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyegress.clock import Wall
 from pyegress.errors import InvalidRequest, Unauthenticated
+from pyegress.server.tokens import signed_token
 
 #: Seconds for which a token of ours may be used. livekit-server looks at it only when we connect.
 LIFETIME = 24 * 3600
-API_LIFETIME = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +29,9 @@ class RecorderIdentity:
 def recorder_token(
     api_key: str, api_secret: str, recorder: RecorderIdentity, *, now: Wall, lifetime: float = LIFETIME
 ) -> str:
-    """A token that joins one room, subscribes, publishes nothing, and that other participants do not see.
-
-    It has no `nbf`, so that a clock of ours that is ahead of the server's does not matter.
-    """
+    """A token that joins one room, subscribes, publishes nothing, and that other participants do not see."""
     claims: dict[str, Any] = {
-        "iss": api_key,
         "sub": recorder.identity,
-        "exp": int(now + lifetime),
         "kind": "egress",
         "video": {
             "roomJoin": True,
@@ -54,12 +46,7 @@ def recorder_token(
     for claim in ("name", "metadata", "attributes"):
         if value := getattr(recorder, claim):
             claims[claim] = value
-    return _sign(claims, api_secret)
-
-
-def server_api_token(api_key: str, api_secret: str, grants: Mapping[str, bool | str], *, now: Wall) -> str:
-    """A token for one call of the server API with these video grants, for instance `roomList`."""
-    return _sign({"iss": api_key, "exp": int(now + API_LIFETIME), "video": dict(grants)}, api_secret)
+    return signed_token(api_key, api_secret, claims, now=now, lifetime=lifetime)
 
 
 def token_claims(token: str) -> dict[str, Any]:
@@ -126,14 +113,3 @@ class TokenSource:
         self._recorder = replace(self._recorder, room=room)
         if token:
             self.refreshed(token)
-
-
-def _sign(claims: Mapping[str, Any], secret: str) -> str:
-    """RFC 7515 compact serialization."""
-    signed = ".".join(_encode(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, dict(claims)))
-    digest = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest()
-    return f"{signed}.{_encode(digest)}"
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pyegress.errors import InvalidRequest
 from pyegress.plan.encoding_arguments import HARDWARE, QUALITIES
 from pyegress.plan.encodings import EncodingWish
-from pyegress.plan.recording_plan import DEFAULT_STREAM_RETRY, Service, Waits
+from pyegress.plan.recording_plan import DEFAULT_STREAM_RETRY, RequestType, Service, Waits
 from pyegress.plan.storage import AssumeRole, Retries, StorageDefaults
 from pyegress.plan.websocket_format import RATES, SoundEncoding
 from pyegress.service.browser_config import BrowserSection
@@ -338,6 +338,11 @@ def _contradictions(config: ServiceConfig) -> Iterator[InvalidRequest]:
     ):
         if value not in known:
             yield bad_config(f"websocket.{key}", "is none that is known", f"Use one of {', '.join(map(str, known))}")
+    kinds = [kind.value for kind in RequestType]
+    for index, rule in enumerate(config.session_limits.rules):
+        if not set(rule.requests) <= set(kinds):
+            key = f"session_limits.rules[{index}].requests"
+            yield bad_config(key, "has a kind that is not known", f"Use {', '.join(kinds)}")
     counts = {key: getattr(config, key) for key in ("spare_workers", "io_workers", "video_encoder_threads")}
     counts |= {"spool.max_size": config.spool.max_size}
     counts |= {"disk.warn_below": config.disk.warn_below, "disk.refuse_below": config.disk.refuse_below}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, is_dataclass
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pyegress.service.config import ServiceConfig
 from pyegress.service.config_reader import About, AnySection, Seconds, keys_of
@@ -50,6 +50,8 @@ def all_keys(kind: type = ServiceConfig, prefix: str = "") -> Iterator[Key]:
         # Twins are told of once.
         if inner and not about.idle and not about.instead and path != "backup":
             yield from all_keys(hint, f"{path}.")
+        elif get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
+            yield from all_keys(get_args(hint)[0], f"{path}[].")
 
 
 def example() -> str:
@@ -61,7 +63,7 @@ def example() -> str:
     ]
     inside = False
     for key in all_keys():
-        if key.about.idle or key.about.instead:
+        if key.about.idle or key.about.instead or "[]" in key.path:
             continue
         if not key.depth and (key.section or inside):
             lines.append("")

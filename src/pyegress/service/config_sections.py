@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pyegress.plan.recording_plan import SessionLimits
+from pyegress.plan.recording_plan import LimitRule, RequestType, SessionLimits
 from pyegress.plan.websocket_format import SoundEncoding, WebsocketFormat
 from pyegress.service.config_reader import UNLIMITED, About, AnySection, Seconds, unused
 from pyegress.storage.spool_steps import Retention
@@ -63,6 +63,21 @@ class RedisSection:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitRuleSection:
+    """The most that one request may take. 0 is no limit."""
+
+    rooms: Annotated[str, About("Pattern of room names.")] = "*"
+    requests: Annotated[tuple[str, ...], About("Kinds of requests; none is all.", ["room_composite"])] = ()
+    max_duration: Annotated[Seconds, About("Longest recording.", "10m")] = UNLIMITED
+    max_size: Annotated[int, About("Largest file, bytes.")] = 0
+
+    @property
+    def rule(self) -> LimitRule:
+        kinds = tuple(RequestType(name) for name in self.requests)
+        return LimitRule(self.rooms, kinds, self.max_duration, self.max_size)
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsSection:
     """Of every egress with such an output; the shortest applies. 0 is none."""
 
@@ -71,6 +86,9 @@ class LimitsSection:
     stream_output_max_duration: Annotated[Seconds, About("Longest stream.")] = UNLIMITED
     segment_output_max_duration: Annotated[Seconds, About("Longest recording into segments.")] = UNLIMITED
     image_output_max_duration: Annotated[Seconds, About("Longest egress that takes images.")] = UNLIMITED
+    rules: Annotated[
+        tuple[LimitRuleSection, ...], About("Limits of requests, by room and kind: see docs/service.md.")
+    ] = ()
 
     @property
     def limits(self) -> SessionLimits:
@@ -80,6 +98,7 @@ class LimitsSection:
             segment=self.segment_output_max_duration,
             image=self.image_output_max_duration,
             file_size=self.file_output_max_size,
+            rules=tuple(each.rule for each in self.rules),
         )
 
 

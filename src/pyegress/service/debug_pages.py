@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyegress.errors import NotFound
+from pyegress.lifecycle.egress import status_of
 from pyegress.lifecycle.worker_messages import Description
 from pyegress.service.supervisor import Supervisor
 from pyegress.stacks import tasks_text
@@ -45,4 +46,7 @@ def _overview(supervisor: Supervisor) -> str:
             f"  {_EGRESS}{egress_id}",
             f"  {_EGRESS}{egress_id}/tasks",
         ]
+    for egress_id, kept in supervisor.spool.kept.items():
+        doing = f"process {kept.alone} records on" if kept.alone is not None else kept.decision.reason
+        lines += ["", f"{egress_id}: in the spool, {status_of(kept.info).name}: {doing}", f"  {kept.folder.path}"]
     return "\n".join(lines) + "\n"

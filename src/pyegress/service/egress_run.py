@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +14,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of, wait_on
+from pyegress.lifecycle.egress import EgressStatus, conclude, explain, move, report_streams, status_of
 from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.stream_reports import StreamReports
@@ -25,6 +24,7 @@ from pyegress.lifecycle.worker_messages import (
     Described,
     Description,
     Ended,
+    Hurry,
     Launch,
     Received,
     Standing,
@@ -34,7 +34,8 @@ from pyegress.lifecycle.worker_messages import (
     UpdateStreams,
 )
 from pyegress.plan.recording_plan import RecordingPlan
-from pyegress.service.finishing import finish_left
+from pyegress.service.finishing import files_on_disk, finish_left
+from pyegress.service.kept_egress import undelivered
 from pyegress.service.worker import Worker
 from pyegress.service.worker_pool import WorkerPool
 
@@ -46,6 +47,8 @@ UPLOADS_INTERVAL = 2.0
 ANSWER_TIMEOUT = 10.0
 #: For an end to be stored.
 KEEP_TIMEOUT = 5.0
+#: Of the time until a worker is killed: for delivering. The rest is for saying what was not delivered.
+DELIVERING = 0.75
 
 
 class EgressRun:
@@ -72,6 +75,9 @@ class EgressRun:
         self._uploads_told = ""
         self._uploads_told_at = Monotonic(float("-inf"))
         self._worker: Worker | None = None
+        #: It was killed because it took too long to end; and what finishes what a dead worker left.
+        self._forced = False
+        self._finishing: asyncio.Task[Outcome] | None = None
         self._stopping = asyncio.Event()
         #: The status is neither STARTING nor ACTIVE any more.
         self._ending = asyncio.Event()
@@ -93,7 +99,7 @@ class EgressRun:
     def result(self) -> str:
         """The label of `livekit_egress_handler_results_total`."""
         if self.killed is not None:
-            return "killed_oom"
+            return "killed_cpu" if self.stop_reason is EndReason.CPU_EXHAUSTED else "killed_oom"
         if self.status is EgressStatus.FAILED:
             return "process_error"
         if self.status is EgressStatus.ABORTED:
@@ -163,9 +169,14 @@ class EgressRun:
             self.stop(reason)
             self.force_after(grace)
 
-    def force_after(self, grace: float) -> None:
-        """Kill its worker after `grace` seconds if it still runs."""
-        self._timers.append(asyncio.get_running_loop().call_later(grace, self._force, grace))
+    def force_after(self, grace: float, failure: Failure | None = None) -> None:
+        """Kill its worker after `grace` seconds if it still runs, for this failure.
+
+        Without one it has not failed: what it left in the spool is brought to its end by the next service.
+        """
+        if self._worker is not None:
+            self._worker.send(Hurry(DELIVERING * grace))
+        self._timers.append(asyncio.get_running_loop().call_later(grace, self._force, grace, failure))
 
     async def ending(self, within: float) -> None:
         """Wait until it is known how it ends, or for `within` seconds."""
@@ -245,14 +256,25 @@ class EgressRun:
             self._worker = None
             pool.joined(worker)
             await worker.aclose()
+        if self._forced and self.killed is None:
+            return Outcome(self.stop_reason or EndReason.PROCESS_KILLED, pending="it took too long to end")
         return self._final(await self._left(pool, crash))
 
     async def _left(self, pool: WorkerPool, crash: Failure) -> Outcome:
         """What another worker makes of what one that died has left."""
+        self._finishing = asyncio.create_task(
+            finish_left(pool, self._launch, self._on_upload), name="finish what is left"
+        )
         try:
-            left = await finish_left(pool, self._launch, self._on_upload)
-        except EgressError as error:
-            logger.error("what is left of the recording is not finished: %s", error, extra=self._about)
+            await asyncio.wait({self._finishing})
+        finally:
+            self._finishing.cancel()
+            await asyncio.wait({self._finishing})
+        try:
+            left = self._finishing.result()
+        except (EgressError, asyncio.CancelledError) as error:
+            why = str(error) or "there was no time"
+            logger.error("what is left of the recording is not finished: %s", why, extra=self._about)
             return Outcome(EndReason.FAILURE, self._on_disk(), crash)
         for warning in left.warnings:
             logger.warning("%s", warning, extra=self._about)
@@ -326,16 +348,16 @@ class EgressRun:
         if self.status is EgressStatus.STARTING:
             self.stop(EndReason.LIMIT_REACHED)
 
-    def _force(self, grace: float) -> None:
+    def _force(self, grace: float, failure: Failure | None) -> None:
         if self._worker is None:
+            if self._finishing is not None:
+                self._finishing.cancel()
             return
         logger.error("the worker did not end within %g s and is killed", grace, extra=self._about)
-        if self.killed is None:
-            self.killed = Failure(
-                Code.PERMISSION_DENIED,
-                f"It was told to end, did not within {grace:g} s and was killed; what was recorded is kept on the disk",
-                "Give it more time (kill_grace): a storage that does not answer holds up the end",
-            )
+        if failure is None and self.status is EgressStatus.STARTING:
+            failure = Failure(Code.PERMISSION_DENIED, f"It did not begin, nor end within {grace:g} s, and was killed")
+        self.killed = self.killed or failure
+        self._forced = True
         self._worker.kill()
 
     def _final(self, outcome: Outcome) -> Outcome:
@@ -344,31 +366,16 @@ class EgressRun:
 
     def _on_disk(self) -> tuple[FileOutcome, ...]:
         """The files of a worker that can no longer describe them."""
-        standing = self._standing
-        if standing is None:
+        if self._standing is None:
             return ()
-        planned = [result.filename for result in self.info.file_results]
-        absolute = bool(planned) and planned[0].startswith("/")
-        files = []
-        for path in standing.paths:
-            with suppress(OSError):
-                files.append(
-                    FileOutcome(
-                        filename=path if absolute else os.path.relpath(path, self._launch.directory),
-                        location=path,
-                        size=os.path.getsize(path),
-                        started_at=self._media_began or wall(),
-                        duration=standing.elapsed,
-                    )
-                )
-        return tuple(files)
+        return files_on_disk(self._standing, self.info, self._launch.directory, self._media_began or wall())
 
     def _conclude(self, outcome: Outcome) -> list[asyncio.Future[None]]:
         if not self.status.final and self._uploads_told:
             self.info, self._uploads_told = explain(self.info, self._plain_details, wall()), ""
         if outcome.pending and outcome.error is None:
             if not self.status.final and outcome.pending not in self.info.details:
-                self._tell(wait_on(self.info, f"not delivered yet: {outcome.pending}", wall()))
+                self._tell(undelivered(self.info, outcome, self._launch.spool, wall()))
             return []
         return [kept for info in conclude(self.info, outcome, wall()) for kept in self._tell(info)]
 

@@ -1,12 +1,17 @@
-"""A worker that brings to its end what another one left: the supervisor itself touches no media."""
+"""What a worker left that died: another one brings it to its end; the supervisor itself touches no media."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 
-from pyegress.lifecycle.outcome import Outcome
+from livekit.protocol import egress as pb
+
+from pyegress.clock import Wall
+from pyegress.lifecycle.outcome import FileOutcome, Outcome
 from pyegress.lifecycle.uploading import UploadTried
-from pyegress.lifecycle.worker_messages import Ended, Finish, Launch, Received
+from pyegress.lifecycle.worker_messages import Ended, Finish, Launch, Received, Standing
 from pyegress.service.worker_pool import WorkerPool
 
 
@@ -28,3 +33,22 @@ async def finish_left(pool: WorkerPool, launch: Launch, on_upload: Callable[[Upl
         raise
     finally:
         await worker.aclose()
+
+
+def files_on_disk(standing: Standing, info: pb.EgressInfo, directory: str, began: Wall) -> tuple[FileOutcome, ...]:
+    """The files that a worker wrote when it said last how it stands; relative names are below `directory`."""
+    planned = [result.filename for result in info.file_results]
+    absolute = bool(planned) and planned[0].startswith("/")
+    files = []
+    for path in standing.paths:
+        with suppress(OSError):
+            files.append(
+                FileOutcome(
+                    filename=path if absolute else os.path.relpath(path, directory),
+                    location=path,
+                    size=os.path.getsize(path),
+                    started_at=began,
+                    duration=standing.elapsed,
+                )
+            )
+    return tuple(files)

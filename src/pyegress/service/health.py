@@ -11,6 +11,7 @@ from aiohttp import web
 from google.protobuf.json_format import MessageToDict
 
 from pyegress.errors import Code, EgressError
+from pyegress.lifecycle.egress import status_of
 from pyegress.service.debug_pages import debug_page
 from pyegress.service.supervisor import Supervisor
 
@@ -27,11 +28,17 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def health(supervisor: Supervisor) -> dict[str, Any]:
-    """`CpuLoad` (cores that are left, as clients know it) and the redacted request of each running egress by id."""
+    """`CpuLoad` (cores that are left, as clients know it) and the redacted request of each running egress by id.
+
+    Also of those that an earlier service left, and that record on or wait for their delivery.
+    """
     shown: dict[str, Any] = {"CpuLoad": round(supervisor.watch.available, 3)}
-    for egress_id, run in supervisor.runs.items():
-        member = run.info.WhichOneof("request")
-        request = getattr(run.info, member) if member else None
+    for egress_id in supervisor.running():
+        info = supervisor.info(egress_id)
+        if info is None or status_of(info).final:
+            continue
+        member = info.WhichOneof("request")
+        request = getattr(info, member) if member else None
         shown[egress_id] = MessageToDict(request, preserving_proto_field_name=True) if request is not None else {}
     return shown
 

@@ -10,7 +10,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, move, status_of
+from pyegress.lifecycle.egress import EgressStatus, move, status_of, wait_on
 from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason
 from pyegress.storage.journal_entries import Record
@@ -78,6 +78,12 @@ def ending(info: pb.EgressInfo, reason: EndReason) -> pb.EgressInfo:
     if status_of(info) is not EgressStatus.ACTIVE or reason is EndReason.LIMIT_REACHED:
         return info
     return move(info, EgressStatus.ENDING, wall(), reason=reason)
+
+
+def undelivered(info: pb.EgressInfo, outcome: Outcome, folder: str, at: Wall) -> pb.EgressInfo:
+    """The info of an egress that has ended but for its delivery: why that is late, and where it lies until then."""
+    text = f"not delivered yet: {outcome.pending}; it is kept in the spool ({folder}) and tried again"
+    return wait_on(ending(info, outcome.reason), text, at)
 
 
 def noted(outcome: Outcome) -> Outcome:

@@ -93,16 +93,16 @@ class EgressCollector(Collector):
         times = HistogramMetricFamily(
             "livekit_egress_pipline_upload_response_time_ms",
             "Milliseconds of an attempt",
-            labels=[*self._labels, "type", "status"],
+            labels=[*self._labels, "type", "status", "custom_endpoint"],
         )
-        for (kind, status), measured in figures.times.items():
-            times.add_metric([*self._labels.values(), kind, status], measured.cumulative, measured.total)
+        for labels_, measured in figures.times.items():
+            times.add_metric([*self._labels.values(), *labels_], measured.cumulative, measured.total)
         yield times
-        for what in ("segments", "playlists"):
+        for what, attribute in (("segments", "segments_waiting"), ("playlist", "playlists_waiting")):
             name = f"livekit_egress_{what}_uploads_channel_size"
-            waiting = self._family(name, f"{what.capitalize()} that wait for their storage", "egress_id")
+            waiting = self._family(name, "Those that wait for their storage", "egress_id")
             for egress_id, run in runs.items():
-                self._add(waiting, getattr(run.uploads, f"{what}_waiting"), egress_id)
+                self._add(waiting, getattr(run.uploads, attribute), egress_id)
             yield waiting
 
     def _family(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -8,7 +8,7 @@ from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.room import ListRoomsRequest, ListRoomsResponse, UpdateParticipantRequest
 
 from pyegress.errors import Code, EgressError, NotFound, Unauthenticated
-from pyegress.service.twirp_client import TIMEOUT, ServerAccess, TwirpClient
+from pyegress.server.twirp import TIMEOUT, ServerAccess, TwirpClient
 
 
 class RoomService:

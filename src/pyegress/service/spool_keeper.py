@@ -15,7 +15,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, amend, conclude, status_of, wait_on
+from pyegress.lifecycle.egress import EgressStatus, amend, conclude, status_of
 from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason
 from pyegress.lifecycle.uploading import UploadTried
@@ -24,7 +24,7 @@ from pyegress.plan.recording_plan import Service
 from pyegress.plan.redact import redacted
 from pyegress.service.config_sections import SpoolSection
 from pyegress.service.finishing import finish_left
-from pyegress.service.kept_egress import Kept, arrived, end_reason, ending, noted, obstacle, opened
+from pyegress.service.kept_egress import Kept, arrived, end_reason, ending, noted, obstacle, opened, undelivered
 from pyegress.service.worker_pool import WorkerPool
 from pyegress.storage.journal_entries import Acknowledged, Attempted, Entry, Moved, SpoolState, Told
 from pyegress.storage.spool import Spool, SpoolFolder
@@ -271,8 +271,7 @@ class SpoolKeeper:
         if outcome.pending and outcome.error is None:
             kept.failing_since = kept.failing_since or now
             if now - kept.failing_since < self._section.patience:
-                now_ending = ending(kept.info, outcome.reason)
-                waiting = wait_on(now_ending, f"not delivered yet: {outcome.pending}", now)
+                waiting = undelivered(kept.info, outcome, str(kept.folder.path), now)
                 if waiting.details != kept.info.details:
                     self._tell(kept, waiting)
                 return

@@ -371,8 +371,11 @@ class Supervisor:
         if (hungry := self.watch.starving()) is not None and hungry in self._runs:
             cores = self.watch.loads[hungry].cores
             logger.error("egress %s is stopped: the machine is overloaded, it takes %.2f cores", hungry, cores)
+            exhausted = Failure(
+                Code.PERMISSION_DENIED, f"CPU exhausted: {cores:.2f} cores used", "Lower cpu_cost.max_cpu_utilization"
+            )
             self._runs[hungry].stop(EndReason.CPU_EXHAUSTED)
-            self._runs[hungry].force_after(self.config.cpu_cost.cpu_kill_grace_sec)
+            self._runs[hungry].force_after(self.config.cpu_cost.cpu_kill_grace_sec, exhausted)
         if (greedy := self.watch.out_of_memory()) is not None and greedy in self._runs:
             used = self.watch.loads[greedy].memory
             failure = Failure(Code.PERMISSION_DENIED, f"OOM: {used:.2f} GB used", "Raise cpu_cost.max_memory")

@@ -1,4 +1,4 @@
-"""LiveKit's tokens (JWT, RFC 7519, HMAC SHA-256): made for what we ask and send, verified for what is asked of us."""
+"""Tokens of webhooks, and those that others send us (JWT, RFC 7519, HMAC SHA-256)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from jwt.types import Options
 
 from pyegress.clock import Wall
 from pyegress.errors import Unauthenticated
+from pyegress.server.tokens import signed_token
 
-#: Seconds for which a token of ours is good.
-LIFETIME = 300
 #: Seconds by which clocks may differ, as livekit-server allows.
 LEEWAY = 60
 _SIGNATURE_ONLY: Options = {
@@ -28,11 +27,6 @@ _SIGNATURE_ONLY: Options = {
     "verify_jti": False,
 }
 _REMEDY = "Sign a new token with an API key and secret of this service"
-
-
-def signed_token(api_key: str, api_secret: str, claims: Mapping[str, Any], *, now: Wall) -> str:
-    """A token of `api_key` with these claims. Without `nbf`, so that a clock of ours that is ahead does not matter."""
-    return jwt.encode({"iss": api_key, "exp": int(now + LIFETIME), **claims}, api_secret, algorithm="HS256")
 
 
 def body_token(api_key: str, api_secret: str, body: bytes, *, now: Wall) -> str:

@@ -40,13 +40,14 @@ class UploadFigures:
     def __init__(self) -> None:
         #: By content type, status and custom endpoint.
         self.tried: Counter[tuple[str, str, str]] = Counter()
-        #: By content type and status.
-        self.times: defaultdict[tuple[str, str], Times] = defaultdict(Times)
+        #: By the same.
+        self.times: defaultdict[tuple[str, str, str], Times] = defaultdict(Times)
         #: Objects that went to the backup storage, by type of output.
         self.backups: Counter[str] = Counter()
 
     def add(self, tried: UploadTried) -> None:
-        self.tried[tried.content_type, tried.status, tried.endpoint] += 1
-        self.times[tried.content_type, tried.status].add(tried.milliseconds)
+        labels = tried.content_type, tried.status, tried.endpoint
+        self.tried[labels] += 1
+        self.times[labels].add(tried.milliseconds)
         if tried.backup and tried.status == "success":
             self.backups[tried.output_type] += 1

@@ -7,6 +7,7 @@ import logging
 import os
 from collections import deque
 
+from pyegress.clock import monotonic
 from pyegress.errors import EgressError
 from pyegress.service.worker import Worker
 from pyegress.service.zygote import Zygote
@@ -21,6 +22,9 @@ _RETRY_DELAY = 30.0
 _JOINING = 1
 #: Seconds after which the next one goes, however far this one is.
 _TURN = 2.0
+#: While the event loop wakes up later than this (seconds, of a wait of so many), callers are waiting for their answers,
+#: and a worker would take the processor from whoever gives them.
+_LAG, _WAIT = 0.02, 0.005
 
 
 class WorkerPool:
@@ -50,6 +54,7 @@ class WorkerPool:
         """A worker that is ready, when it is its turn: `joined` ends that. Raises EgressError."""
         await self._joining.acquire()
         try:
+            await self._calm()
             worker = await self._ready()
         except BaseException:
             self._joining.release()
@@ -62,6 +67,15 @@ class WorkerPool:
         if (timer := self._turns.pop(worker, None)) is not None:
             timer.cancel()
             self._joining.release()
+
+    async def _calm(self) -> None:
+        """Wait until the event loop is on time, for one turn at most."""
+        began = now = monotonic()
+        while now < began + _TURN:
+            await asyncio.sleep(_WAIT)
+            late, now = monotonic() - now - _WAIT, monotonic()
+            if late < _LAG:
+                return
 
     async def _ready(self) -> Worker:
         while self._idle:

@@ -6,6 +6,7 @@ Given to obstore as a function, so that nothing of the process's environment mix
 from __future__ import annotations
 
 import configparser
+import hashlib
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Coroutine, Mapping
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import aiohttp
-
 from pyegress.clock import wall
 from pyegress.errors import Code, OutputFailed
-from pyegress.plan.storage import S3Storage
+from pyegress.plan.storage import AliOssStorage, S3Storage
 from pyegress.storage.failures import upload_failed
-from pyegress.storage.locations import host_of, proxy_url, with_scheme
+from pyegress.storage.http_call import call
+from pyegress.storage.locations import host_of, with_scheme
+from pyegress.storage.s3_address import DEFAULT_REGION
 from pyegress.storage.sigv4 import Keys, signed_headers
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ Provider = Callable[[], Coroutine[Any, Any, "S3Credential"]]
 #: How long a role is assumed for, and how long before its end it is assumed again, seconds.
 _SESSION = 3600
 _EARLY = timedelta(minutes=5)
-_TIMEOUT = aiohttp.ClientTimeout(total=30)
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
-_DEFAULT_REGION = "us-east-1"
 _NAMESPACE = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 #: Variables by which obstore itself finds an identity: those win over the credentials file, as with AWS's own tools.
 _FOUND_BY_OBSTORE = (
@@ -58,6 +57,11 @@ def s3_provider(storage: S3Storage, region: str) -> Provider | None:
         return AssumedRole(storage, base, region)
     keys = keys or (None if any(map(os.environ.get, _FOUND_BY_OBSTORE)) else machine_keys(os.environ))
     return static(keys) if keys is not None else None
+
+
+def oss_provider(storage: AliOssStorage) -> Provider | None:
+    """What gives credentials for a bucket of OSS."""
+    return static(Keys(storage.access_key, storage.secret)) if storage.access_key else None
 
 
 def static(keys: Keys) -> Provider:
@@ -96,7 +100,7 @@ class AssumedRole:
     def __init__(self, storage: S3Storage, base: Keys, region: str) -> None:
         self._storage = storage
         self._base = base
-        self._region = region or _DEFAULT_REGION
+        self._region = region or DEFAULT_REGION
 
     async def __call__(self) -> S3Credential:
         """Temporary credentials. Raises OutputFailed."""
@@ -115,24 +119,17 @@ class AssumedRole:
         headers = signed_headers(
             "POST",
             url,
-            body,
+            hashlib.sha256(body).hexdigest(),
             self._base,
             region=self._region,
             service="sts",
             at=wall(),
             headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
         )
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-                session.post(url, data=body, headers=headers, proxy=proxy_url(storage.proxy)) as response,
-            ):
-                text = await response.text()
-                if response.status != 200:
-                    raise upload_failed(storage, f"status code {response.status} of STS, assuming the role: {text}")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise upload_failed(storage, f"STS cannot be reached: {error}") from None
-        return _credential(storage, text)
+        answer = await call(storage, "POST", url, headers=headers, body=body, proxy=storage.proxy)
+        if answer.status != 200:
+            raise upload_failed(storage, f"{answer.described[:40]} of STS, assuming the role: {answer.text}")
+        return _credential(storage, answer.text)
 
 
 def _credential(storage: S3Storage, text: str) -> S3Credential:

@@ -48,6 +48,7 @@ _CAUSES = (
     _Cause("InvalidToken", "the session token is wrong", "Check session_token"),
     _Cause("NoSuchBucket", "{where} does not exist", "Create it, or check its name and region"),
     _Cause("ContainerNotFound", "{where} does not exist", "Create it, or check its name and account_name"),
+    _Cause("NoSuchUpload", "somebody has aborted the upload", "Look at the lifecycle rules of the bucket"),
     _Cause("AuthorizationHeaderMalformed", "the region is wrong{region}", "Set region to that of the bucket"),
     _Cause("PermanentRedirect", "the region is wrong{region}", "Set region to that of the bucket"),
     _Cause("IllegalLocationConstraint", "the region is wrong{region}", "Set region to that of the bucket"),

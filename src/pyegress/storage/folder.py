@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pyegress.errors import Code, Fault, OutputFailed
 from pyegress.plan.storage import LocalStorage
 from pyegress.storage.destination import Stored
-from pyegress.storage.digests import Digests, part_size
+from pyegress.storage.digests import Digests
 from pyegress.storage.local_file import LocalFile, Unreadable
+
+if TYPE_CHECKING:
+    from pyegress.storage.ahead import Ahead
+    from pyegress.storage.parted import LeftUpload, PartedUpload
 
 _HIDDEN_SUFFIX = ".pyegress-tmp"
 
@@ -30,7 +34,20 @@ class Folder:
         prefix = self._storage.prefix
         return Path(os.path.abspath(Path(self._directory, os.path.join(prefix, name.lstrip("/")) if prefix else name)))
 
-    async def put(self, path: Path, name: str, content_type: str, *, sent: Callable[[int], None]) -> Stored:
+    def parted(self, name: str, content_type: str, left: LeftUpload | None = None) -> PartedUpload | None:
+        """As `Destination`: a copy is quick."""
+        return None
+
+    async def put(
+        self,
+        path: Path,
+        name: str,
+        content_type: str,
+        *,
+        sent: Callable[[int], None],
+        ahead: Ahead | None = None,
+        look: bool = False,
+    ) -> Stored:
         """As `Destination`: copied beside the name, read back, then renamed."""
         target = self.path(name)
         hidden = target.with_name(f".{target.name[:200]}{_HIDDEN_SUFFIX}")
@@ -41,7 +58,7 @@ class Folder:
                     async for part in file.parts():
                         await asyncio.to_thread(copy.write, part)
                     await asyncio.to_thread(_sync, copy)
-            if await asyncio.to_thread(_digest, hidden) != file.digests.md5:
+            if not (await asyncio.to_thread(_digests, hidden, file.digests.sizes)).same(file.digests):
                 raise OutputFailed("Local upload failed: the copy is not what was copied", field=str(target))
             await asyncio.to_thread(os.replace, hidden, target)
         except Unreadable as error:
@@ -65,10 +82,11 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _digest(path: Path) -> str:
+def _digests(path: Path, sizes: Iterable[int]) -> Digests:
     digests = Digests()
-    step = part_size(0)
     with path.open("rb") as file:
-        while part := file.read(step):
-            digests.add(part)
-    return digests.md5
+        for size in sizes:
+            digests.add(file.read(size))
+        if more := file.read(1):
+            digests.add(more)
+    return digests

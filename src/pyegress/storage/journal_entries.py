@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from pyegress.clock import Wall
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.storage.objects import ObjectKind
 
 
@@ -44,10 +45,19 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The first media has arrived. `zero` is second 0 of the outputs."""
+    """The first media has arrived. `zero` is second 0 of the outputs; the last one that is told counts."""
 
     at: Wall
     zero: Wall
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How publication `number` of those that are recorded (from 0) stands now."""
+
+    at: Wall
+    number: int
+    track: TrackSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,16 @@ class Planned:
     at: Wall
     key: ObjectKey
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """An upload of an object that still grows was begun: its id at the storage, and how it is cut (`LeftUpload`)."""
+
+    at: Wall
+    key: ObjectKey
+    upload: str
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +143,22 @@ class Acknowledged:
     at: Wall
 
 
-Entry = Moved | Begun | Planned | Finished | Delivered | Refused | Withdrawn | Attempted | Told | Acknowledged
+Entry = (
+    Moved
+    | Begun
+    | Seen
+    | Planned
+    | Parted
+    | Finished
+    | Delivered
+    | Refused
+    | Withdrawn
+    | Attempted
+    | Told
+    | Acknowledged
+)
 ENTRIES: tuple[type[Entry], ...] = (
-    *(Moved, Begun, Planned, Finished, Delivered, Refused, Withdrawn),
+    *(Moved, Begun, Seen, Planned, Parted, Finished, Delivered, Refused, Withdrawn),
     *(Attempted, Told, Acknowledged),
 )
 
@@ -150,6 +183,9 @@ class SpooledObject:
     backup: bool = False
     reason: str = ""
     retryable: bool = True
+    #: When it was planned, and the upload that was begun of it meanwhile.
+    planned: Wall | None = None
+    parted: Parted | None = None
 
     @property
     def finished(self) -> bool:
@@ -171,6 +207,8 @@ class Record:
     end_reason: str = ""
     #: Second 0 of the outputs, once media came.
     zero: Wall | None = None
+    #: Publications that were recorded, by their number.
+    tracks: dict[int, TrackSpan] = field(default_factory=dict)
     objects: dict[ObjectKey, SpooledObject] = field(default_factory=dict)
     #: Attempts to bring to its end what was left, since one of them got anywhere.
     attempts: int = 0
@@ -204,9 +242,12 @@ def _apply(record: Record, entry: Entry) -> Record:
             return replace(record, state=state, end_reason=ended)
         case Begun(zero=zero):
             return replace(record, zero=zero)
-        case Planned(key=key, path=path):
+        case Seen(number=number, track=track):
+            record.tracks[number] = track
+            return record
+        case Planned(at=at, key=key, path=path):
             # A name that was planned before is written anew.
-            record.objects[key] = SpooledObject(key, path)
+            record.objects[key] = SpooledObject(key, path, planned=at)
             return record
         case Withdrawn(key=key):
             record.objects.pop(key, None)
@@ -217,15 +258,17 @@ def _apply(record: Record, entry: Entry) -> Record:
             return replace(record, told=info, acknowledged=False)
         case Acknowledged():
             return replace(record, acknowledged=True)
-        case Finished(key=key) | Delivered(key=key) | Refused(key=key):
+        case Parted(key=key) | Finished(key=key) | Delivered(key=key) | Refused(key=key):
             if (known := record.objects.get(key)) is not None:
                 record.objects[key] = _object(known, entry)
             # Whatever arrives is a reason to be patient no longer than at the first failure.
             return replace(record, attempts=0) if isinstance(entry, Delivered) else record
 
 
-def _object(known: SpooledObject, entry: Finished | Delivered | Refused) -> SpooledObject:
+def _object(known: SpooledObject, entry: Parted | Finished | Delivered | Refused) -> SpooledObject:
     match entry:
+        case Parted():
+            return replace(known, parted=entry)
         case Finished(kind=kind, size=size, checksum=checksum, duration=duration):
             if known.checksum != checksum:
                 known = replace(known, location="", backup=False)

@@ -14,9 +14,12 @@ from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.lifecycle.uploading import UploadTried
 from pyegress.plan.containers import content_type
 from pyegress.plan.storage import AliOssStorage, AzureStorage, S3Storage, Storage
+from pyegress.storage.ahead import Ahead
 from pyegress.storage.destination import Destination, Stored, open_destination
 from pyegress.storage.failures import both_failed
 from pyegress.storage.locations import host_of
+from pyegress.storage.objects import ObjectKind
+from pyegress.storage.parted import LeftUpload, PartedUpload
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +66,22 @@ class Lane:
         self._destination = open_destination(self._storage, self._directory)
         self._second = None
 
+    def parted(self, name: str, left: LeftUpload | None = None) -> PartedUpload | None:
+        """As `Destination`, where the first storage is used."""
+        return None if self._on_backup else self._destination.parted(name, content_type(name), left)
+
     async def put(
-        self, path: Path, name: str, kind: str, *, sent: Callable[[int], None], patience: Callable[[Monotonic], float]
+        self,
+        path: Path,
+        name: str,
+        kind: str,
+        *,
+        sent: Callable[[int], None],
+        patience: Callable[[Monotonic], float],
+        ahead: Ahead | None = None,
     ) -> Brought:
-        """Bring a file there. `patience(since)`: seconds that are left when the storage fails since then.
+        """Bring a file there. `patience(since)`: seconds that are left when the storage fails since then. `ahead` has
+        sent parts of it to the first storage.
 
         Raises OutputFailed; the file is as it was.
         """
@@ -78,7 +93,8 @@ class Lane:
                 return left if self._backup is None else min(left, since + BACKUP_PATIENCE - monotonic())
 
             try:
-                return Brought(await self._attempts(self._destination, path, name, kind, sent, wait), backup=False)
+                first_choice = self._destination
+                return Brought(await self._attempts(first_choice, path, name, kind, sent, wait, ahead), backup=False)
             except OutputFailed as error:
                 # A file that cannot be read is no fault of the storage.
                 if self._backup is None or error.fault is Fault.SERVER:
@@ -102,13 +118,16 @@ class Lane:
         kind: str,
         sent: Callable[[int], None],
         patience: Callable[[Monotonic], float],
+        ahead: Ahead | None = None,
     ) -> Stored:
         pause = FIRST_PAUSE
         while True:
             progress = _Counted(sent)
             begun = monotonic()
             try:
-                stored = await destination.put(path, name, content_type(name), sent=progress)
+                stored = await destination.put(
+                    path, name, content_type(name), sent=progress, ahead=ahead, look=kind == ObjectKind.FILE.value
+                )
             except EgressError as error:
                 progress.take_back()
                 failed = error if isinstance(error, OutputFailed) else _as_failure(error)

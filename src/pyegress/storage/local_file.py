@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -34,6 +35,7 @@ class LocalFile:
         self._path = path
         self._sent = sent
         self._file: BinaryIO | None = None
+        self._told = 0
 
     async def __aenter__(self) -> Self:
         """Raises Unreadable."""
@@ -44,22 +46,37 @@ class LocalFile:
             raise Unreadable(self._path, error) from None
         return self
 
+    @property
+    def fd(self) -> int:
+        assert self._file is not None
+        return self._file.fileno()
+
     async def __aexit__(self, *error: object) -> None:
         if self._file is not None:
             self._file.close()
 
-    async def parts(self) -> AsyncIterator[bytes]:
-        """Its bytes, each part read when it is asked for. Raises Unreadable."""
+    async def parts(self, sizes: Iterable[int] | None = None) -> AsyncIterator[bytes]:
+        """Its bytes from the start, each part read when it is asked for. Raises Unreadable.
+
+        Parts are of `sizes`, as many as it takes; the last one is what is left.
+        """
         assert self._file is not None
-        step = part_size(self.size)
-        for offset in range(0, self.size, step):
+        # What was read before was in vain.
+        self._sent(-self._told)
+        self._told, self.digests = 0, Digests()
+        offset = 0
+        for size in sizes or repeat(part_size(self.size)):
+            if offset >= self.size:
+                break
             try:
                 part = await asyncio.to_thread(
-                    _part, self._file.fileno(), offset, min(step, self.size - offset), self.digests
+                    _part, self._file.fileno(), offset, min(size, self.size - offset), self.digests
                 )
             except OSError as error:
                 raise Unreadable(self._path, error) from None
             yield part
+            offset += min(size, self.size - offset)
+            self._told += len(part)
             self._sent(len(part))
 
 

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 of one form that is posted: what a call of STS needs. Pure; the time is passed in.
+"""AWS Signature Version 4 of requests. Pure; the time is passed in.
 
 Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 """
@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from pyegress.clock import Wall
 
@@ -29,7 +29,7 @@ class Keys:
 def signed_headers(
     method: str,
     url: str,
-    body: bytes,
+    payload: str,
     keys: Keys,
     *,
     region: str,
@@ -37,22 +37,25 @@ def signed_headers(
     at: Wall,
     headers: Mapping[str, str],
 ) -> dict[str, str]:
-    """`headers` and those that authorize the request. `url` has no query that would need sorting."""
+    """`headers` and those that authorize the request.
+
+    `url` is encoded as it is sent, its query sorted; `payload` is the SHA-256 of the body in hex.
+    """
     parts = urlsplit(url)
     moment = datetime.fromtimestamp(at, UTC)
     stamp, day = moment.strftime("%Y%m%dT%H%M%SZ"), moment.strftime("%Y%m%d")
     sent = dict(headers) | {"X-Amz-Date": stamp} | ({"X-Amz-Security-Token": keys.token} if keys.token else {})
-    signed = {name.lower(): value.strip() for name, value in sent.items()} | {"host": parts.netloc}
+    signed = {name.lower(): " ".join(value.split()) for name, value in sent.items()} | {"host": parts.netloc}
     names = ";".join(sorted(signed))
     canonical = "\n".join(
         [
             method,
-            quote(parts.path or "/", safe="/-_.~"),
+            parts.path or "/",
             parts.query,
             *(f"{name}:{signed[name]}" for name in sorted(signed)),
             "",
             names,
-            hashlib.sha256(body).hexdigest(),
+            payload,
         ]
     )
     scope = f"{day}/{region}/{service}/aws4_request"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit, urlunsplit
 
-import aiohttp
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
@@ -25,10 +21,10 @@ from pyegress.plan.storage import (
     S3Storage,
     Storage,
 )
-from pyegress.storage.credentials import s3_provider, static
+from pyegress.storage.credentials import oss_provider, s3_provider
 from pyegress.storage.failures import upload_failed
-from pyegress.storage.locations import S3_HOST, path_style, proxy_url, with_scheme
-from pyegress.storage.sigv4 import Keys
+from pyegress.storage.locations import proxy_url, with_scheme
+from pyegress.storage.s3_address import S3Address, oss_address, s3_address
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
@@ -39,8 +35,6 @@ CONNECT_TIMEOUT = timedelta(seconds=5)
 REQUEST_TIMEOUT = timedelta(minutes=5)
 #: A request is tried again within this time only: its signature ages.
 RETRY_WINDOW = timedelta(minutes=3)
-DEFAULT_REGION = "us-east-1"
-_OSS_REGION = re.compile(r"^(?:s3\.)?oss-([a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com$")
 
 
 async def open_store(storage: Storage) -> Store:
@@ -61,49 +55,29 @@ async def open_store(storage: Storage) -> Store:
 
 
 async def _s3(storage: S3Storage) -> S3Store:
-    region = storage.region or _machine_region()
-    if not region:
-        region = DEFAULT_REGION if storage.endpoint else await region_of(storage)
-    config: S3Config = {"region": region, "skip_signature": False}
-    in_path = path_style(storage)
-    config["virtual_hosted_style_request"] = not in_path
-    endpoint = with_scheme(storage.endpoint).rstrip("/") or f"https://s3.{region}.amazonaws.com"
-    if not in_path:
-        parts = urlsplit(endpoint)
-        endpoint = urlunsplit(parts._replace(netloc=f"{storage.bucket}.{parts.netloc}"))
-    # Both, so that neither is taken from the environment: it was looked at before, where that was meant.
-    config["endpoint"] = config["aws_endpoint_url_s3"] = endpoint
+    address = await s3_address(storage)
+    config = _s3_config(address)
     if not storage.endpoint:
         # Amazon checks what arrives; others need not know how.
         config["checksum_algorithm"] = "SHA256"
     return S3Store(
         storage.bucket,
         config=config,
-        client_options=_client(endpoint, storage.proxy),
+        client_options=_client(address.endpoint, storage.proxy),
         retry_config=_retry(storage.retries),
-        credential_provider=s3_provider(storage, region),
+        credential_provider=s3_provider(storage, address.region),
     )
 
 
-def _machine_region() -> str:
-    return os.environ.get("AWS_REGION", "") or os.environ.get("AWS_DEFAULT_REGION", "")
-
-
-async def region_of(storage: S3Storage, amazon: str = f"https://{S3_HOST}") -> str:
-    """Where a bucket is: Amazon tells everybody in a header, allowed to read it or not. Raises OutputFailed."""
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session,
-            session.head(
-                f"{amazon}/{quote(storage.bucket)}",
-                allow_redirects=False,
-                proxy=proxy_url(storage.proxy),
-            ) as response,
-        ):
-            return response.headers.get("x-amz-bucket-region", DEFAULT_REGION)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        sign = "dns error" if isinstance(error, aiohttp.ClientConnectorDNSError) else "tcp connect error"
-        raise upload_failed(storage, sign) from None
+def _s3_config(address: S3Address) -> S3Config:
+    return {
+        "region": address.region,
+        "skip_signature": False,
+        "virtual_hosted_style_request": not address.in_path,
+        # Both, so that neither is taken from the environment: it was looked at before, where that was meant.
+        "endpoint": address.endpoint,
+        "aws_endpoint_url_s3": address.endpoint,
+    }
 
 
 def _gcs(storage: GcsStorage) -> GCSStore:
@@ -151,29 +125,16 @@ def _azure(storage: AzureStorage) -> AzureStore:
 
 
 def _oss(storage: AliOssStorage) -> S3Store:
-    """OSS answers to S3's protocol at its own endpoints, with the bucket in the host's name."""
-    endpoint = with_scheme(storage.endpoint).rstrip("/")
-    parts = urlsplit(endpoint)
-    named = _OSS_REGION.match(parts.hostname or "")
-    host = parts.netloc if not named or parts.netloc.startswith("s3.") else f"s3.{parts.netloc}"
-    # Only what stands in for OSS in a test has no name of its own for each bucket.
-    in_path = path_style(S3Storage(bucket=storage.bucket, endpoint=endpoint))
-    endpoint = urlunsplit(parts._replace(netloc=host if in_path else f"{storage.bucket}.{host}"))
+    address = oss_address(storage)
+    config = _s3_config(address)
+    # OSS has no bulk delete of this form, and tags of its own.
+    config["disable_bulk_delete"] = config["disable_tagging"] = True
     return S3Store(
         storage.bucket,
-        config={
-            "region": (f"oss-{named[1]}" if named else "") or storage.region or DEFAULT_REGION,
-            "endpoint": endpoint,
-            "aws_endpoint_url_s3": endpoint,
-            "virtual_hosted_style_request": not in_path,
-            "skip_signature": False,
-            # OSS has no bulk delete of this form, and tags of its own.
-            "disable_bulk_delete": True,
-            "disable_tagging": True,
-        },
-        client_options=_client(endpoint, None),
+        config=config,
+        client_options=_client(address.endpoint, None),
         retry_config=_retry(Retries()),
-        credential_provider=static(Keys(storage.access_key, storage.secret)) if storage.access_key else None,
+        credential_provider=oss_provider(storage),
     )
 
 

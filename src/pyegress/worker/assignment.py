@@ -12,7 +12,10 @@ from pyegress.lifecycle.outcome import Failure, FileOutcome, Outcome
 from pyegress.lifecycle.uploading import UploadTried
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
+from pyegress.plan.containers import content_type
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan
+from pyegress.storage.destination import open_destination
+from pyegress.storage.journal_entries import Record
 from pyegress.storage.spool import MEDIA
 from pyegress.worker.copied_file import copy_plan, selection_of
 from pyegress.worker.delivered_session import DeliveredSession
@@ -23,7 +26,7 @@ from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.session import RecordingSession
-from pyegress.worker.spooled import Spooled
+from pyegress.worker.spooled import Spooled, left_upload, storages_of
 from pyegress.worker.uploads import Uploads
 
 #: Below the folder of local files: what is on its way to a storage, of an egress without a folder in the spool.
@@ -34,7 +37,7 @@ SCRATCH = ".pyegress-uploads"
 class Assignment:
     """A session, and how its result is told."""
 
-    session: EgressSession
+    session: DeliveredSession
 
     def outcome(self, result: RecordingResult) -> Outcome:
         """What becomes of the egress."""
@@ -115,3 +118,17 @@ async def finish_launch(
     uploads.finishing()
     delivery = spooled.journalled(uploads, plan, await spooled.record(), keep=launch.keep_copies)
     return await LeftEgress(spooled, plan, delivery).finish()
+
+
+async def abandon(launch: Launch, record: Record) -> None:
+    """Remove at the storages what was uploaded of objects that nobody will finish. What goes wrong is logged.
+
+    Raises EgressError when the launch cannot be planned.
+    """
+    storages = storages_of(plan_recording(launch.read_request(), launch.start, launch.service))
+    for item in record.waiting:
+        if item.parted is not None and item.key.storage < len(storages):
+            destination = open_destination(storages[item.key.storage])
+            parted = destination.parted(item.key.name, content_type(item.key.name), left_upload(item))
+            if parted is not None:
+                await parted.abort()

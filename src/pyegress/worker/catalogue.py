@@ -7,10 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyegress.clock import Wall, wall
+from pyegress.outputs.written import Written
 from pyegress.plan.storage import Storage
-from pyegress.worker.delivery import Delivered, Delivery, ObjectKind
+from pyegress.worker.delivery import Delivered, Delivery, ObjectKind, OnBegun
+
+if TYPE_CHECKING:
+    from pyegress.storage.parted import LeftUpload
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,12 @@ class Catalogue:
         path = self._inner.place(name, storage)
         self._storages[path] = storage
         return path
+
+    def grown(self, path: Path, written: Written, on_begun: OnBegun | None = None) -> None:
+        self._inner.grown(path, written, on_begun)
+
+    def left(self, path: Path, left: LeftUpload) -> None:
+        self._inner.left(path, left)
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
         made = wall()

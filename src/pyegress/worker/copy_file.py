@@ -15,11 +15,12 @@ from pathlib import Path
 from pyegress.clock import Monotonic, Wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError
-from pyegress.media.timeline import MAX_LATE, Origin, Timeline
+from pyegress.media.timeline import LONG, MAX_LATE, Origin, Timeline
 from pyegress.outputs.file_writer import FileResult
 from pyegress.outputs.gap_filler import GapFiller, gap_filler
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.writer_thread import WriterThread
+from pyegress.outputs.written import Written
 from pyegress.plan.containers import Container
 from pyegress.room.events import SenderReportSeen
 from pyegress.rtp.frame import EncodedFrame
@@ -58,8 +59,10 @@ class CopyFile:
         metadata: Mapping[str, str],
         clip: float | None,
         on_failed: Callable[[EgressError], None],
+        on_grown: Callable[[Path, Written], None] = lambda path, written: None,
     ) -> None:
         """`path_for` names the file for its codecs or raises EgressError; `clip` ends it after so many seconds.
+        `on_grown` is told how far the file is, from when on it is not likely to be written anew.
 
         `part` is its number among the files of a recording.
         """
@@ -68,6 +71,7 @@ class CopyFile:
         self._metadata = metadata
         self._clip = clip
         self._on_failed = on_failed
+        self._on_grown = on_grown
         self._timeline = Timeline()
         self._streams: dict[Kind, _Stream] = {}
         #: Whose media stream the timeline of a kind is about.
@@ -200,6 +204,11 @@ class CopyFile:
         assert self._thread is not None
         self._thread.submit(stream.index, frame, at)
 
+    def _written(self, written: Written) -> None:
+        """What may yet be rewritten is not told: it would be uploaded in vain."""
+        if self.path is not None and self._thread is not None and (self._timeline.exact or self.last > LONG):
+            self._on_grown(self.path, written)
+
     def _begin_line(self, feed: Feed, codec: Codec) -> None:
         self._lines[feed.kind] = feed
         self._timeline.begin_stream(feed.kind, codec)
@@ -228,7 +237,14 @@ class CopyFile:
         container = Container.from_path(str(path))
         assert container is not None
         if self._thread is None:
-            self._thread = WriterThread(path, container, [spec], metadata=self._metadata, on_failed=self._on_failed)
+            self._thread = WriterThread(
+                path,
+                container,
+                [spec],
+                metadata=self._metadata,
+                on_failed=self._on_failed,
+                on_written=self._written,
+            )
         else:
             self._rewrite({}, path)
         self.path = path

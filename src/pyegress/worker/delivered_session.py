@@ -12,7 +12,7 @@ from pathlib import Path
 
 from livekit.protocol import egress as pb
 
-from pyegress.clock import wall
+from pyegress.clock import Monotonic, monotonic, wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
 from pyegress.media.steps import Step
@@ -39,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between words about uploads at the end.
 BEAT = 0.5
+#: Who is in a hurry does not wait longer than so many seconds for a storage that fails.
+HURRIED_PATIENCE = 5.0
+_NEVER = Monotonic(float("inf"))
 
 #: Makes a session with a delivery and a listener.
 MakeSession = Callable[[Delivery, Callable[[Progress], None]], EgressSession]
@@ -63,6 +66,8 @@ class DeliveredSession:
         self._on_progress = on_progress
         self._catalogue = Catalogue(delivery or uploads, remember=plan is not None and plan.manifest)
         self.inner = make(self._catalogue, self._report)
+        #: When it is over with uploads, and with uploads to a storage that fails.
+        self._until = self._failing_until = _NEVER
 
     @property
     def lifecycle(self) -> Lifecycle:
@@ -74,6 +79,12 @@ class DeliveredSession:
     def give_up(self) -> None:
         """Wait for no upload any more: what is not there is kept on this machine, and told as an error."""
         self._uploads.give_up()
+
+    def hurry(self, seconds: float) -> None:
+        """Wait for uploads for so many seconds at most, and not for a storage that fails: `give_up` then."""
+        now = monotonic()
+        self._until = min(self._until, Monotonic(now + seconds))
+        self._failing_until = min(self._failing_until, self._until, Monotonic(now + HURRIED_PATIENCE))
 
     def progress(self) -> Progress:
         return self._with_uploads(self.inner.progress())
@@ -98,9 +109,11 @@ class DeliveredSession:
             await self._catalogue.aclose()
 
     async def _beat(self) -> None:
-        """Sessions say nothing while they finish."""
+        """Sessions say nothing while they finish, and know nothing of hurry."""
         while True:
             await asyncio.sleep(BEAT)
+            if monotonic() > (self._failing_until if self._uploads.progress.failing else self._until):
+                self.give_up()
             if self._uploads.progress.waiting and self.lifecycle.state is RecordingState.ENDING:
                 self._report(self.inner.progress())
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os.path
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from pyegress.outputs.written import Written
 from pyegress.plan.storage import Storage
 from pyegress.storage.objects import ObjectKind as ObjectKind
+
+if TYPE_CHECKING:
+    from pyegress.storage.parted import LeftUpload
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,19 @@ class Delivered:
     size: int
     #: The first choice failed, and this is on the backup storage.
     backup: bool = False
+    #: Another object had its name.
+    replaced: bool = False
+
+    @property
+    def warning(self) -> str:
+        """What should be known of it; "" when all is well."""
+        if not self.replaced:
+            return ""
+        return f"{self.name} was in the storage already and has been replaced; put {{time}} or {{room_id}} in names"
+
+
+#: Is told that an upload of a file that still grows has begun: its id, and bytes behind the header that are held back.
+OnBegun = Callable[[str, int], None]
 
 
 class Delivery(Protocol):
@@ -28,6 +46,12 @@ class Delivery(Protocol):
 
     def place(self, name: str, storage: Storage) -> Path:
         """Where the object `name` (a path below the storage's root) is written on this machine."""
+
+    def grown(self, path: Path, written: Written, on_begun: OnBegun | None = None) -> None:
+        """So much of a file stays as it is: what can be is brought to its storage while the rest is recorded."""
+
+    def left(self, path: Path, left: LeftUpload) -> None:
+        """An earlier process may have left an upload of what is about to be delivered."""
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
         """Bring what was written at a place to its storage. The future raises EgressError when that cannot be done."""
@@ -52,6 +76,12 @@ class InPlace:
         path = Path(self._directory, below)
         self._names[path.absolute()] = name
         return path
+
+    def grown(self, path: Path, written: Written, on_begun: OnBegun | None = None) -> None:
+        """It is where it belongs."""
+
+    def left(self, path: Path, left: LeftUpload) -> None:
+        """It is where it belongs."""
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
         done: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()

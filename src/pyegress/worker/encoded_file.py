@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,9 +84,16 @@ class EncodedFile:
             delivered = await self._delivery.deliver(result.path, ObjectKind.FILE)
         except EgressError as error:
             return Recorded((file,), errors=(error,))
-        return Recorded((replace(file, filename=delivered.name, location=delivered.location),))
+        return Recorded((file.brought(delivered),))
 
     def _begin(self, streams: Sequence[StreamSpec]) -> Submit:
-        thread = WriterThread(self._path, self._container, streams, metadata=self._metadata, on_failed=self._on_failed)
+        thread = WriterThread(
+            self._path,
+            self._container,
+            streams,
+            metadata=self._metadata,
+            on_failed=self._on_failed,
+            on_written=lambda written: self._delivery.grown(self._path, written),
+        )
         self._thread = thread
         return lambda stream, packet: thread.submit(stream, packet, packet.timestamp)

@@ -7,20 +7,25 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyegress.errors import EgressError
+from pyegress.outputs.written import Written
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.storage import LocalStorage, Storage
 from pyegress.room.options import new_egress_id
 from pyegress.worker.delivered_session import DeliveredSession
-from pyegress.worker.delivery import Delivered, Delivery, ObjectKind
+from pyegress.worker.delivery import Delivered, Delivery, ObjectKind, OnBegun
 from pyegress.worker.egress_session import EgressSession
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.progress import Progress
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.session import RecordingSession
 from pyegress.worker.uploads import Uploads
+
+if TYPE_CHECKING:
+    from pyegress.storage.parted import LeftUpload
 
 Listener = Callable[[Progress], None]
 
@@ -75,19 +80,31 @@ class _BelowRoot:
         self._inner = inner
         self._root = root
         self._storage = storage
+        self._growing: dict[Path, Path] = {}
 
     def place(self, name: str, storage: Storage) -> Path:
         return self._inner.place(name, storage)
 
+    def grown(self, path: Path, written: Written, on_begun: OnBegun | None = None) -> None:
+        if path not in self._growing:
+            self._growing[path] = self._placed(path)
+        self._inner.grown(self._growing[path], written, on_begun)
+
+    def left(self, path: Path, left: LeftUpload) -> None:
+        self._inner.left(self._placed(path), left)
+
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
-        name = os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
-        return self._inner.deliver(self._inner.place(name, self._storage), kind)
+        return self._inner.deliver(self._placed(path), kind)
 
     def release(self, path: Path) -> None:
         self._inner.release(path)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+    def _placed(self, path: Path) -> Path:
+        name = os.path.relpath(os.path.realpath(path), os.path.realpath(self._root))
+        return self._inner.place(name, self._storage)
 
 
 def _scratch(egress_id: str) -> Path:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from pyegress.clock import wall
 from pyegress.errors import Code, InvalidRequest, Unauthenticated
+from pyegress.plan.copy_plan import Connection
 from pyegress.room.directory import await_room, room_returns
 from pyegress.room.options import RoomOptions, new_egress_id
 from pyegress.room.room import Room
-from pyegress.room.token import token_claims
+from pyegress.room.token import RecorderIdentity, TokenSource, token_claims
 from pyegress.room.transport import DatagramSeam
 from pyegress.worker.terms import Terms
 
@@ -48,8 +50,6 @@ async def join_room(terms: Terms, *, on_waiting: Callable[[str], None], seam: Da
     With a token alone the server's rooms cannot be listed: then joining may create the room.
     """
     connection = terms.connection
-    if connection.token:
-        _check_token(connection.token, connection.room)
     url, key, secret = connection.url, connection.api_key, connection.api_secret
     room: Room | None = None
 
@@ -77,8 +77,12 @@ async def join_room(terms: Terms, *, on_waiting: Callable[[str], None], seam: Da
     return room
 
 
-def _check_token(token: str, room: str) -> None:
-    """What a server would let us find out by waiting. Raises EgressError."""
+def check_token(connection: Connection) -> None:
+    """What a server would let us find out by waiting, or refuse. Raises EgressError."""
+    token, room = connection.token, connection.room
+    if not token:
+        return
+    TokenSource(RecorderIdentity(room, ""), token=token).current(wall())
     grants = token_claims(token).get("video") or {}
     named = grants.get("room", "")
     if room and named and room != named:

@@ -20,7 +20,7 @@ from pyegress.plan.recording_plan import ImageFormat, ImageOutput, RecordingPlan
 from pyegress.plan.redact import lacks_secrets
 from pyegress.storage.journal_entries import Finished, Planned, Record, Refused, SpooledObject, SpoolState, Withdrawn
 from pyegress.storage.objects import ObjectKind
-from pyegress.worker.delivery import Delivered, Delivery
+from pyegress.worker.delivery import Delivery
 from pyegress.worker.left_manifest import left_manifest, manifest_places
 from pyegress.worker.spooled import Spooled, end_reason, named_kind, storages_of
 
@@ -154,7 +154,7 @@ class LeftEgress:
 
         await asyncio.gather(*(deliver(item) for item in items))
 
-    async def _deliver(self, item: SpooledObject) -> Delivered | None:
+    async def _deliver(self, item: SpooledObject) -> None:
         assert item.kind is not None
         path = self._spooled.folder.path_of(item)
         try:
@@ -181,13 +181,14 @@ class LeftEgress:
                     field="storage",
                     remedy="Configure that storage again, or take the file with `pyegress spool export`",
                 )
-            return await self._delivery.deliver(path, item.kind)
+            delivered = await self._delivery.deliver(path, item.kind)
+            if delivered.warning:
+                self._warnings.append(delivered.warning)
         except (EgressError, OSError) as error:
             failure = error if isinstance(error, EgressError) else EgressError(f"{path} cannot be read: {error}")
             logger.error("%s is not delivered: %s", item.key.name, failure)
             self._errors.append(failure)
             self._spooled.append(Refused(wall(), item.key, failure.message, failure.retryable))
-            return None
 
     async def _write_manifests(self, record: Record) -> None:
         """One beside each output that wants it. What goes wrong is logged only."""

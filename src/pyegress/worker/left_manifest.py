@@ -1,4 +1,4 @@
-"""The manifest of an egress that another process left: what its journal knows; whom tracks belonged to is not in it."""
+"""The manifest of an egress that another process left: what its journal knows."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def left_manifest(plan: RecordingPlan, record: Record, *, error: str) -> Manifes
         started_at=plan.started_at,
         ended_at=wall(),
         zero=record.zero,
+        tracks=tuple(track for _, track in sorted(record.tracks.items())),
         backup_used=any(item.backup for item in made),
         files=tuple(
             ManifestFile(item.key.name, item.location, duration=item.duration, backup=item.backup)

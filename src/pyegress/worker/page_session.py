@@ -25,7 +25,7 @@ from pyegress.worker.page_address import PageAddress, may_send_udp, page_address
 from pyegress.worker.page_capture import PageCapture
 from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import Progress, Recorded, RecordingResult
-from pyegress.worker.stop import Stop, result_of
+from pyegress.worker.stop import Stop, result_of, run_to_its_end
 
 logger = logging.getLogger(__name__)
 
@@ -95,14 +95,7 @@ class PageSession:
     async def run(self) -> RecordingResult:
         """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""
         try:
-            try:
-                stop = await self._record()
-            except EgressError as error:
-                stop = Stop(EndReason.FAILURE, error=error)
-            except BaseException:
-                await self._finish(Stop(EndReason.FAILURE, "the recording program ended it"))
-                raise
-            return await self._finish(stop)
+            return await run_to_its_end(self._record, self._finish)
         finally:
             await self._close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pyegress.clock import Monotonic
 from pyegress.codecs import Codec
 from pyegress.errors import EgressError
+from pyegress.outputs.written import Written
 from pyegress.room.events import SenderReportSeen
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.copy_file import CopyFile
@@ -29,12 +30,14 @@ class Parts:
         clip: float | None,
         on_failed: Callable[[EgressError], None],
         on_warning: Callable[[str], None],
+        on_grown: Callable[[Path, Written], None] = lambda path, written: None,
     ) -> None:
         self._path_for = path_for
         self._metadata = metadata
         self._clip = clip
         self._on_failed = on_failed
         self._on_warning = on_warning
+        self._on_grown = on_grown
         self._count = 0
         self._feeds: set[Feed] = set()
         self._main = self._new_file()
@@ -122,6 +125,7 @@ class Parts:
             metadata=self._metadata,
             clip=self._clip,
             on_failed=self._on_failed,
+            on_grown=self._on_grown,
         )
 
     def _fitting(self, feed: Feed, frame: EncodedFrame, file: CopyFile) -> CopyFile:

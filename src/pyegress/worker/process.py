@@ -32,6 +32,7 @@ from pyegress.lifecycle.worker_messages import (
     Ended,
     Finish,
     FromWorker,
+    Hurry,
     Launch,
     LogLine,
     Ready,
@@ -220,6 +221,9 @@ class WorkerProcess:
                     return
                 case StopRecording(reason=reason):
                     self.stop(reason)
+                case Hurry(seconds=seconds):
+                    if self._assignment is not None:
+                        self._assignment.session.hurry(seconds)
                 case UpdateStreams():
                     self._update_streams(message)
                 case Describe(number=number, what=what):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pyegress.lifecycle.outcome import ImagesOutcome, SegmentsOutcome, StreamOut
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.lifecycle.uploading import UploadProgress
+from pyegress.worker.delivery import Delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class Progress:
     streams: tuple[StreamOutcome, ...] = ()
     #: Of objects that go to a storage; None where everything stays on the local disk.
     uploads: UploadProgress | None = None
+    #: Second 0 of the outputs in UTC, once it is known, and every publication so far: what the journal keeps.
+    started_at: Wall | None = None
+    spans: tuple[TrackSpan, ...] = ()
 
     @property
     def bitrate(self) -> float:
@@ -102,6 +106,11 @@ class RecordedFile:
     #: Its name below the storage, and where it lies there; "" for a file that is where it was written.
     filename: str = ""
     location: str = ""
+
+    def brought(self, delivered: Delivered) -> RecordedFile:
+        """The file, where it lies now."""
+        warnings = (*self.warnings, delivered.warning) if delivered.warning else self.warnings
+        return replace(self, filename=delivered.name, location=delivered.location, warnings=warnings)
 
     def as_json(self) -> dict[str, Any]:
         """The file as `--json` and `index.json` write it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +176,7 @@ class Recorder:
             delivered = await self._delivery.deliver(file.path, ObjectKind.FILE)
         except EgressError as error:
             return Recorded((file,), errors=(error,))
-        return Recorded((replace(file, filename=delivered.name, location=delivered.location),))
+        return Recorded((file.brought(delivered),))
 
     def index(self) -> tuple[Wall | None, list[dict[str, Any]]]:
         """What `index.json` says: second 0 in UTC, and each track on the clock that begins there."""
@@ -242,6 +241,7 @@ class Recorder:
             clip=self._plan.duration,
             on_failed=self._on_error,
             on_warning=self.warn,
+            on_grown=self._delivery.grown,
         )
 
     def _utc(self, at: Monotonic) -> Wall:

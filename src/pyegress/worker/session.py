@@ -33,14 +33,14 @@ from pyegress.room.transport import DatagramSeam, TransportState
 from pyegress.worker.ending import EndPolicy
 from pyegress.worker.feed import Feed
 from pyegress.worker.index_file import IndexWriter
-from pyegress.worker.joining import join_unless
+from pyegress.worker.joining import check_token, join_unless
 from pyegress.worker.looks import Looks
 from pyegress.worker.media_recorder import MediaRecorder
 from pyegress.worker.presence import Presence
 from pyegress.worker.progress import Progress, RecordingResult
 from pyegress.worker.recorder import Recorder
 from pyegress.worker.silence import SilenceWatch
-from pyegress.worker.stop import Stop, end_of_media, result_of
+from pyegress.worker.stop import Stop, end_of_media, result_of, run_to_its_end
 from pyegress.worker.terms import terms_of
 from pyegress.worker.waiting import describe_room, missing_error, waiting_text
 
@@ -123,6 +123,8 @@ class RecordingSession:
             end_reason=self._end_reason,
             paths=tuple(self._recorder.paths),
             streams=self._recorder.streams,
+            started_at=self._recorder.started_at,
+            spans=self._recorder.track_spans(),
         )
 
     def steps(self) -> list[Step]:
@@ -131,17 +133,11 @@ class RecordingSession:
 
     async def run(self) -> RecordingResult:
         """Record until the end. Errors do not raise: they are in the result, beside what was recorded."""
-        try:
-            stop = await self._record()
-        except EgressError as error:
-            stop = Stop(EndReason.FAILURE, error=error)
-        except BaseException:
-            await self._finish(Stop(EndReason.FAILURE, "the recording program ended it"))
-            raise
-        return await self._finish(stop)
+        return await run_to_its_end(self._record, self._finish)
 
     async def _record(self) -> Stop:
         self._report()
+        check_token(self._terms.connection)  # before folders are made for nothing
         self._recorder.check_output()
         room = await join_unless(self._next_stop(), self._terms, on_waiting=self._say_waiting, seam=self._seam)
         if isinstance(room, Stop):

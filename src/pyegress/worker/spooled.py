@@ -17,12 +17,15 @@ from pyegress.clock import Wall, wall
 from pyegress.errors import EgressError, OutputFailed
 from pyegress.lifecycle.outcome import Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
+from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.outputs.left_file import checksum_of, finish_left
+from pyegress.outputs.written import Written
 from pyegress.plan.containers import MANIFEST
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.redact import redacted
 from pyegress.plan.storage import Storage
 from pyegress.plan.written_names import written_name
+from pyegress.storage.digests import PART
 from pyegress.storage.journal import Journal
 from pyegress.storage.journal_entries import (
     Attempted,
@@ -32,9 +35,11 @@ from pyegress.storage.journal_entries import (
     Finished,
     Moved,
     ObjectKey,
+    Parted,
     Planned,
     Record,
     Refused,
+    Seen,
     SpooledObject,
     SpoolState,
     Told,
@@ -42,6 +47,7 @@ from pyegress.storage.journal_entries import (
 )
 from pyegress.storage.name_claims import NameClaims
 from pyegress.storage.objects import ObjectKind
+from pyegress.storage.parted import LeftUpload
 from pyegress.storage.spool import MEDIA, SpoolFolder
 from pyegress.worker import delivery as seam
 from pyegress.worker.delivery import Delivery
@@ -49,6 +55,8 @@ from pyegress.worker.progress import Progress
 
 logger = logging.getLogger(__name__)
 
+#: What was found out of second 0 later is told when it makes a difference, seconds.
+_SAME_TIME = 0.001
 #: Objects of which an output has many.
 _MANY = (".ts", ".m4s", ".jpeg", ".jpg", ".json")
 
@@ -62,7 +70,8 @@ class Spooled:
         self._stack = AsyncExitStack()
         self._journal: Journal | None = None
         self._state: SpoolState | None = None
-        self._begun = False
+        self._zero: Wall | None = None
+        self._seen: dict[int, TrackSpan] = {}
         self._failed = False
         self._claims = NameClaims(folder)
 
@@ -105,10 +114,16 @@ class Spooled:
             self.append(Moved(wall(), state, reason))
 
     def follow(self, progress: Progress) -> None:
-        """How a recording stands: when it began, and that it ends."""
-        if progress.elapsed > 0 and not self._begun:
-            self._begun = True
-            self.append(Begun(wall(), Wall(wall() - progress.elapsed)))
+        """How a recording stands: when it began, what came and went in it, and that it ends."""
+        if progress.elapsed > 0:
+            zero = progress.started_at or self._zero or Wall(wall() - progress.elapsed)
+            if self._zero is None or abs(zero - self._zero) > _SAME_TIME:
+                self._zero = zero
+                self.append(Begun(wall(), zero))
+        for number, track in enumerate(progress.spans):
+            if self._seen.get(number) != track:
+                self._seen[number] = track
+                self.append(Seen(wall(), number, track))
         if progress.state is RecordingState.ENDING:
             self.move(SpoolState.FINISHING, progress.end_reason.value if progress.end_reason else "")
 
@@ -207,7 +222,7 @@ class Journalled:
         folder = spooled.folder
         self._media = folder.path.absolute() / MEDIA
         self._keys: dict[Path, ObjectKey] = {folder.path_of(item): item.key for item in record.objects.values()}
-        self._left = frozenset(record.objects)
+        self._left = dict(record.objects)
         self._tasks: set[asyncio.Future[seam.Delivered]] = set()
 
     def place(self, name: str, storage: Storage) -> Path:
@@ -222,6 +237,18 @@ class Journalled:
             if key not in self._left:
                 self._spooled.append(Planned(wall(), key, self._spooled.folder.spelled(path)))
         return path
+
+    def grown(self, path: Path, written: Written, on_begun: seam.OnBegun | None = None) -> None:
+        key = self._keys.get(path)
+
+        def begun(upload: str, first: int) -> None:
+            if key is not None:
+                self._spooled.append(Parted(wall(), key, upload, first))
+
+        self._inner.grown(path, written, begun)
+
+    def left(self, path: Path, left: LeftUpload) -> None:
+        self._inner.left(path, left)
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[seam.Delivered]:
         path = path.absolute()
@@ -253,6 +280,8 @@ class Journalled:
             return await (delivering or self._inner.deliver(path, kind))
         size, checksum, duration = await asyncio.to_thread(_facts, path, kind)
         self._spooled.append(Finished(wall(), key, kind, size, checksum, duration))
+        if (left := self._left.get(key)) is not None and size > PART:
+            self._inner.left(path, left_upload(left))
         try:
             delivered = await (delivering or self._inner.deliver(path, kind))
         except EgressError as error:
@@ -265,6 +294,12 @@ class Journalled:
                 await self._spooled.sync()
                 await asyncio.to_thread(self._inner.release, path)
         return delivered
+
+
+def left_upload(item: SpooledObject) -> LeftUpload:
+    """What its process may have left of its upload."""
+    since = item.planned or Wall(0.0)
+    return LeftUpload(since, item.parted.upload, item.parted.first) if item.parted is not None else LeftUpload(since)
 
 
 def _facts(path: Path, kind: ObjectKind) -> tuple[int, str, float]:

@@ -1,8 +1,8 @@
-"""Why a recording ends, and where its files do: pure."""
+"""Why a recording ends, and where its files do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from pyegress.clock import Monotonic, Wall
@@ -22,6 +22,21 @@ class Stop:
     reason: EndReason
     details: str = ""
     error: EgressError | None = None
+
+
+async def run_to_its_end(
+    record: Callable[[], Awaitable[Stop]], finish: Callable[[Stop], Awaitable[RecordingResult]]
+) -> RecordingResult:
+    """Record, then finish whatever comes: errors do not raise, they are in the result. What was recorded is finished
+    before a cancellation, or an error that nobody expected, goes on."""
+    try:
+        stop = await record()
+    except EgressError as error:
+        stop = Stop(EndReason.FAILURE, error=error)
+    except BaseException:
+        await finish(Stop(EndReason.FAILURE, "the recording program ended it"))
+        raise
+    return await finish(stop)
 
 
 def end_of_media(

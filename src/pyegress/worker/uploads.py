@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +15,14 @@ from typing import Any
 from pyegress.clock import Monotonic, monotonic
 from pyegress.errors import Code, EgressError, OutputFailed
 from pyegress.lifecycle.uploading import UploadProgress, UploadTried
+from pyegress.outputs.progressive_mp4 import media_start
+from pyegress.outputs.written import Written
 from pyegress.plan.output_names import clean_path
 from pyegress.plan.storage import LocalStorage, Storage
+from pyegress.storage.ahead import LEAST, Ahead
 from pyegress.storage.lane import Lane
-from pyegress.worker.delivery import Delivered, InPlace, ObjectKind
+from pyegress.storage.parted import LeftUpload
+from pyegress.worker.delivery import Delivered, InPlace, ObjectKind, OnBegun
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +57,8 @@ class _Object:
     #: How often its place had been asked for when it was handed over last.
     version: int
     waiting: list[asyncio.Future[Delivered]] = field(default_factory=list)
+    #: What was sent of it while it grew, or by an earlier process.
+    ahead: Ahead | None = None
     sent: int = 0
 
 
@@ -81,6 +87,8 @@ class Uploads:
         self._places: dict[Path, _Place] = {}
         #: By path, while a version is on its way or waits.
         self._objects: dict[Path, _Object] = {}
+        #: By path, what is uploaded while it grows.
+        self._growing: dict[Path, Ahead] = {}
         self._queue: deque[_Object] = deque()
         self._active: set[asyncio.Task[None]] = set()
         self._in_turn = 0
@@ -96,7 +104,7 @@ class Uploads:
             bytes_waiting=sum(max(0, item.size - item.sent) for item in objects),
             delivered=self._delivered,
             bytes_delivered=self._bytes_delivered,
-            failing=next((lane.failing for lane in self._lanes.values() if lane.failing), ""),
+            failing=next(filter(None, self._failing()), ""),
             segments_waiting=sum(item.kind is ObjectKind.SEGMENT for item in objects),
             playlists_waiting=sum(item.kind is ObjectKind.PLAYLIST for item in objects),
         )
@@ -110,6 +118,29 @@ class Uploads:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._places.setdefault(path, _Place(name, storage)).asked += 1
         return path
+
+    def grown(self, path: Path, written: Written, on_begun: OnBegun | None = None) -> None:
+        """As `Delivery`: where storages take parts in any order, and the file is large."""
+        place = self._places.get(path)
+        if place is None or path in self._objects or self._given_up:
+            return
+        ahead = self._growing.get(path)
+        if ahead is not None and ahead.version != written.version:
+            # It is another file now.
+            self._start(self._growing.pop(path).discard())
+            ahead = None
+        if ahead is None:
+            if written.size < LEAST or (parted := self._lane(place.storage).parted(place.name)) is None:
+                return
+            ahead = Ahead(path, parted, header_of=media_start, version=written.version, on_begun=on_begun)
+            self._growing[path] = ahead
+        ahead.grown(written.size)
+
+    def left(self, path: Path, left: LeftUpload) -> None:
+        """As `Delivery`: its parts are not sent again, and none is left behind."""
+        place = self._places.get(path)
+        if place is not None and (parted := self._lane(place.storage).parted(place.name, left)) is not None:
+            self._growing[path] = Ahead(path, parted, header_of=media_start)
 
     def deliver(self, path: Path, kind: ObjectKind) -> asyncio.Future[Delivered]:
         """As `Delivery`: a future for each call. Versions that are outrun by newer ones are left out."""
@@ -130,7 +161,8 @@ class Uploads:
         size = 0
         with suppress(OSError):
             size = path.stat().st_size
-        item = self._objects[path] = _Object(path, place, kind, size, place.asked, [future])
+        ahead = self._growing.pop(path, None)
+        item = self._objects[path] = _Object(path, place, kind, size, place.asked, [future], ahead)
         if kind is ObjectKind.PLAYLIST:
             # Not behind the segments that it does not name yet: viewers wait for it.
             self._start(self._upload(item))
@@ -155,13 +187,18 @@ class Uploads:
     def give_up(self) -> None:
         """Bring nothing more: what is not confirmed stays where it is, and is told as an error. Idempotent."""
         self._given_up = True
+        loop = asyncio.get_running_loop()
         for task in self._active:
-            task.cancel()
+            # One that has only just been made has to begin, or nobody hears of its end.
+            loop.call_soon(task.cancel)
         self._start_next()
 
     async def aclose(self) -> None:
         """Wait until everything is confirmed or given up."""
         self.finishing()
+        while self._growing:
+            # Of files that were not delivered.
+            self._start(self._growing.popitem()[1].discard())
         while self._active:
             await asyncio.wait(self._active)
         for lane in self._lanes.values():
@@ -170,6 +207,10 @@ class Uploads:
             await asyncio.to_thread(self._tidy)
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _failing(self) -> Iterator[str]:
+        yield from (lane.failing for lane in self._lanes.values())
+        yield from (ahead.failing for ahead in self._growing.values())
 
     def _number(self, storage: Storage) -> int:
         if storage not in self._storages:
@@ -192,7 +233,7 @@ class Uploads:
         while self._queue and self._given_up:
             item = self._queue.popleft()
             del self._objects[item.path]
-            _fail(item.waiting, _broken_off(item))
+            _fail(item.waiting, _broken_off(item, self._lane(item.place.storage).failing))
         while self._queue and self._in_turn < AT_ONCE:
             self._in_turn += 1
             self._start(self._upload_in_turn(self._queue.popleft()))
@@ -230,24 +271,37 @@ class Uploads:
 
         try:
             brought = await self._lane(place.storage).put(
-                item.path, place.name, item.kind.value, sent=sent, patience=self._patience
+                item.path, place.name, item.kind.value, sent=sent, patience=self._patience, ahead=item.ahead
             )
         except EgressError as error:
             _fail(waiting, _kept(error, item.path))
+            self._let_go(item)
             return
         except asyncio.CancelledError:
-            _fail([*waiting, *item.waiting], _broken_off(item))
+            _fail([*waiting, *item.waiting], _broken_off(item, self._lane(place.storage).failing))
+            self._let_go(item)
             raise
         except BaseException as error:
             _fail(waiting, EgressError(f"An upload failed: {type(error).__name__}"))
             raise
+        if brought.backup:
+            self._let_go(item, discard=True)
         place.confirmed = version
         self._delivered += 1
         self._bytes_delivered += brought.stored.size
         stored = brought.stored
+        delivered = Delivered(place.name, stored.location, stored.size, brought.backup, stored.replaced)
+        if delivered.warning:
+            logger.warning("%s", delivered.warning)
         for future in waiting:
             if not future.done():
-                future.set_result(Delivered(place.name, stored.location, stored.size, brought.backup))
+                future.set_result(delivered)
+
+    def _let_go(self, item: _Object, *, discard: bool = False) -> None:
+        """Parts of what was not delivered: those of the spool are used when it is tried again."""
+        ahead, item.ahead = item.ahead, None
+        if ahead is not None:
+            self._start(ahead.discard() if discard or not self._keep else ahead.aclose(0))
 
     def _tidy(self) -> None:
         """Remove the copies of what is confirmed, and folders that are empty then."""
@@ -272,9 +326,11 @@ def _kept(error: EgressError, path: Path) -> OutputFailed:
     )
 
 
-def _broken_off(item: _Object) -> OutputFailed:
+def _broken_off(item: _Object, failing: str) -> OutputFailed:
+    """`failing` says why nothing got through until then."""
     label = item.place.storage.label
-    return _kept(OutputFailed(f"{label} upload failed: it was broken off", field=label, retryable=True), item.path)
+    message = failing or f"{label} upload failed: it was broken off"
+    return _kept(OutputFailed(message, field=label, retryable=True), item.path)
 
 
 def _queue_full(storage: Storage, count: int, path: Path) -> OutputFailed:

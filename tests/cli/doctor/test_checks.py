@@ -15,7 +15,7 @@ from pyegress.cli.exit_codes import ExitCode
 from pyegress.errors import OutputFailed
 from pyegress.plan.storage import Storage
 from pyegress.service.config import ServiceConfig
-from pyegress.service.config_sections import ApiSection, CostSection
+from pyegress.service.config_sections import ApiSection, CostSection, DiskSection, SpoolSection
 from pyegress.service.storage_config import S3Section, StorageSection
 
 pytestmark = pytest.mark.unit
@@ -55,6 +55,22 @@ def test_ports_and_processors(tmp_path: Path) -> None:
     assert (found["ports"].verdict, "api.port" in found["ports"].found) == (Verdict.WARNING, True)
     assert found["cpu"].verdict is Verdict.BAD
     assert found["folder for recordings"].verdict in (Verdict.GOOD, Verdict.WARNING)
+
+
+def test_folders(tmp_path: Path) -> None:
+    """What the service would refuse is bad, and each folder is named by its key."""
+    (tmp_path / "file").touch()
+    config = ServiceConfig(
+        local_directory=str(tmp_path),
+        state_directory=str(tmp_path / "state"),
+        spool=SpoolSection(directory=str(tmp_path / "file" / "spool")),
+        disk=DiskSection(refuse_below=10**18),
+    )
+    found = {finding.check: finding for finding in check_machine(config)}
+    assert found["folder for recordings"].verdict is Verdict.BAD
+    assert "disk.refuse_below" in found["folder for recordings"].meaning
+    assert found["folder for the spool"].verdict is Verdict.BAD
+    assert "spool.directory" in found["folder for the spool"].remedy
 
 
 async def test_storages_are_tried() -> None:

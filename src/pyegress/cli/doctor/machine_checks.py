@@ -25,7 +25,6 @@ from pyegress.service.processes import GIGABYTE
 _WORKER_BYTES = 200_000_000
 #: Bytes a second of a recording with the default preset: 3 Mbit/s of pictures, 128 kbit/s of sound.
 _BYTES_A_SECOND = (3_000_000 + 128_000) / 8
-_LITTLE_SPACE, _NO_SPACE = 5e9, 5e8
 _KINDS = (
     ("room composites", "room_composite_cpu_cost"),
     ("participants", "participant_cpu_cost"),
@@ -99,8 +98,12 @@ def _programs(config: ServiceConfig) -> Finding:
 
 
 def _folders(config: ServiceConfig) -> Iterator[Finding]:
-    """Recordings and state: can something be written, and how much more?"""
-    for check, folder in (("recordings", config.local_directory), ("state", config.state_directory)):
+    """Recordings, state and spool: can something be written, and how much more?"""
+    folders = [("recordings", "local_directory", config.local_directory)]
+    folders.append(("state", "state_directory", config.state_directory))
+    if config.spool.directory:
+        folders.append(("the spool", "spool.directory", config.spool.directory))
+    for check, key, folder in folders:
         path = Path(folder)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -113,19 +116,18 @@ def _folders(config: ServiceConfig) -> Iterator[Finding]:
             yield bad(
                 f"folder for {check}",
                 f"{path} cannot be written: {error.strerror}",
-                "Egresses would fail at once." if check == "recordings" else "The service would not start.",
-                f"Give the user {os.geteuid()} the right to write there, or name another "
-                f"{'local_directory' if check == 'recordings' else 'state_directory'}",
+                "The service would not start." if check == "state" else "Egresses would fail at once.",
+                f"Give the user {os.geteuid()} the right to write there, or name another {key}",
                 ExitCode.OUTPUT,
             )
             continue
         found = f"{path} can be written; {size(int(free))} are free"
-        if check == "recordings":
+        if check != "state":
             found += f", {free / _BYTES_A_SECOND / 3600:.0f} hours of one recording with the default preset"
-        if free < _NO_SPACE:
-            meaning = "Recordings would end for want of space."
+        if free < config.disk.refuse_below:
+            meaning = "No egress would be taken: it is less than disk.refuse_below."
             yield bad(f"folder for {check}", found, meaning, "Free some space, or name another folder", ExitCode.OUTPUT)
-        elif free < _LITTLE_SPACE:
+        elif free < config.disk.warn_below:
             meaning = "Long recordings may run out of space; finishing an MP4 needs its size again."
             yield warning(f"folder for {check}", found, meaning, "Free some space, or name another folder")
         else:
@@ -149,6 +151,7 @@ def _ports(config: ServiceConfig) -> Iterator[Finding]:
         ("health_port", "0.0.0.0", config.health_port),
         ("prometheus_port", "0.0.0.0", config.prometheus_port),
         ("debug_port", config.debug_host, config.debug_port),
+        ("template_port", "127.0.0.1", config.template_port if config.serves_templates else 0),
         ("api.port", api.host, api.port if wants_http(config) else 0),
     ]
     taken = [(key, port, error) for key, host, port in wanted if port and (error := _bind(host, port))]

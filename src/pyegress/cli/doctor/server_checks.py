@@ -23,8 +23,8 @@ from pyegress.clock import wall
 from pyegress.errors import EgressError, Unauthenticated
 from pyegress.room.options import RoomOptions
 from pyegress.room.room import Room
+from pyegress.server.twirp import ServerAccess, TwirpClient
 from pyegress.service.config import ServiceConfig
-from pyegress.service.twirp_client import ServerAccess, TwirpClient
 
 #: Seconds for a media path to be found.
 MEDIA_TIMEOUT = 10.0

@@ -7,18 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 from google.protobuf.message import DecodeError, Message
 
 from pyegress.clock import Wall, wall
-from pyegress.errors import Code, EgressError, Fault, InvalidRequest, NotFound, Unauthenticated
-from pyegress.service.tokens import signed_token
+from pyegress.errors import Code, EgressError, Fault, NotFound, Unauthenticated, cause_of
+from pyegress.server.endpoint import Endpoint
+from pyegress.server.tokens import signed_token
 
 #: Seconds for one answer.
 TIMEOUT = 10.0
-_SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 #: livekit-server writes it before the words of others.
 _PREFIX = "twirp error unknown: "
 
@@ -36,22 +35,14 @@ class ServerAccess:
 
 
 class TwirpClient:
-    """One server. Errors name the configuration's or command's `ws_url`, `api_key`; their texts never show a token."""
+    """One server. Errors name `url` and `api_key`; their texts never show a token."""
 
     def __init__(self, access: ServerAccess, *, timeout: float = TIMEOUT) -> None:
-        try:
-            parts = urlsplit(access.url)
-            usable = parts.scheme in _SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise InvalidRequest(
-                f"The URL of {access.name} has no scheme or no host", field="ws_url", remedy="Use ws://HOST:PORT"
-            )
-        authority = parts.netloc.rpartition("@")[2]
-        self._base = f"{_SCHEMES[parts.scheme]}://{authority}{parts.path.rstrip('/')}/twirp/"
+        """Raises InvalidRequest for a URL that is none."""
+        endpoint = Endpoint.parse(access.url)
+        self._base = endpoint.url("/twirp/", {}, http=True)
         #: The server, without what a URL may hide.
-        self.shown = f"{parts.scheme}://{authority}"
+        self.shown = str(endpoint)
         self.access = access
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
@@ -82,6 +73,8 @@ class TwirpClient:
                 self.date = response.headers.get("Date")
         except TimeoutError:
             raise self.unreachable(f"no answer in {self._timeout:g} s") from None
+        except aiohttp.ClientConnectorError as error:
+            raise self.unreachable(cause_of(error.os_error)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise self.unreachable(str(error) or type(error).__name__) from None
         if status != 200:
@@ -89,17 +82,28 @@ class TwirpClient:
         try:
             return answer.FromString(body)
         except DecodeError:
-            raise self.unreachable("its answer is none of LiveKit's") from None
+            raise self._other(status) from None
 
     def unreachable(self, cause: str) -> EgressError:
         """The error of a server that gives no answer of use."""
         return EgressError(
-            f"{self.access.name} at {self.shown} cannot be asked: {cause}",
-            field="ws_url",
+            f"{self.access.name} at {self.shown} cannot be reached: {cause}",
+            field="url",
             code=Code.UNAVAILABLE,
             fault=Fault.SERVER,
             retryable=True,
-            remedy="Check that it runs and that ws_url leads to it",
+            remedy="Check the URL, that the server runs, and that no firewall is between",
+        )
+
+    def _other(self, status: int) -> EgressError:
+        return EgressError(
+            f"{self.shown} does not answer as {self.access.name} does (HTTP {status})",
+            field="url",
+            code=Code.UNAVAILABLE,
+            fault=Fault.SERVER,
+            # Proxies in front of a server that restarts answer with any status.
+            retryable=True,
+            remedy=f"Check the URL: it is the address of {self.access.name}",
         )
 
     def _refused(self, status: int, body: bytes) -> EgressError:
@@ -107,12 +111,13 @@ class TwirpClient:
         if status == 401:
             # Texts of refused tokens repeat the token.
             return Unauthenticated(
-                f"{self.access.name} at {self.shown} refuses our API key {self.access.api_key!r}",
+                f"{self.access.name} at {self.shown} refused our access token, which is of API key "
+                f"{self.access.api_key!r}",
                 field="api_key",
-                remedy="Use an API key and secret of that server, and compare the clocks of both",
+                remedy="Check the API key and secret, and that the clocks of both machines are right",
             )
         if told is None:
-            return self.unreachable(f"HTTP status {status}")
+            return self._other(status)
         code = Code.of_wire(str(told["code"]))
         message = str(told["msg"]).removeprefix(_PREFIX)
         meta = told.get("meta")
