@@ -28,7 +28,8 @@ from pyegress.rtp.codec_config import START_CODE
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.storage import lane
 from pyegress.storage.digests import PART
-from pyegress.storage.s3_parts import S3Parts
+from pyegress.storage.object_parts import open_parts
+from pyegress.storage.parted import LeftUpload
 from pyegress.storage.spool import JOURNAL, MEDIA, Spool, SpoolFolder
 from pyegress.storage.spooled_plan import SpooledPlan
 from pyegress.worker.assignment import abandon, finish_launch
@@ -37,7 +38,7 @@ from pyegress.worker.spooled import Spooled
 from pyegress.worker.uploads import Uploads
 from tests.outputs.media import STEP, opus, read_back, recovered, spec_of, video
 from tests.plan.requests import planned, room
-from tests.support.object_servers import S3Server, why_unavailable
+from tests.support.object_servers import AzureServer, S3Server, why_unavailable
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
 
@@ -222,7 +223,7 @@ async def test_an_upload_that_somebody_aborts_is_sent_as_a_whole(own_s3: S3Serve
         path.write_bytes(content)
         uploads.grown(path, Written(len(content)))
         await proxy.passed(2 * PART, within=60)
-        client = await S3Parts.open(own_s3.storage)
+        client = await open_parts(own_s3.storage)
         assert client is not None
         (pending,) = await client.pending("aborted.webm")
         await client.abort("aborted.webm", pending.upload)
@@ -281,6 +282,32 @@ async def test_giving_up_while_parts_are_on_their_way(own_s3: S3Server, tmp_path
         assert isinstance(delivering.exception(), OutputFailed)
     assert path.read_bytes() == content
     assert own_s3.names() == []
+
+
+async def test_blocks_of_azure(azure_server: AzureServer, tmp_path: Path) -> None:
+    """Those that a process has sent which is gone are used by the next one."""
+    async with TcpProxy("127.0.0.1", azure_server.port) as proxy:
+        storage = azure_server.storage_at(f"http://127.0.0.1:{proxy.port}")
+        first = Uploads(tmp_path / "scratch", keep=True)
+        recording = Recording(first.place("growing/blocks.mp4", storage), Codec.H264)
+        begun: list[tuple[str, int]] = []
+        first.grown(recording.path, recording.go_on(27 * MIB), lambda *upload: begun.append(upload))
+        await proxy.passed(2 * PART, within=60)
+        await eventually(lambda: begun, "word of the upload")
+        first.give_up()
+        content = recording.finish()
+        assert "growing/blocks.mp4" not in azure_server.names()
+        second = Uploads(tmp_path / "scratch", keep=True)
+        assert second.place("growing/blocks.mp4", storage) == recording.path
+        ((upload, held),) = begun
+        second.left(recording.path, LeftUpload(wall(), upload, held))
+        delivered = await second.deliver(recording.path, ObjectKind.FILE)
+        await second.aclose()
+        # The second block may have been on its way.
+        assert proxy.received < len(content) + PART + TALK
+        await first.aclose()
+    assert delivered.size == len(content)
+    assert azure_server.stored("growing/blocks.mp4") == content
 
 
 def launched(tmp_path: Path, storage: S3Storage) -> Launch:

@@ -233,6 +233,10 @@ async def test_segments_and_playlist(tmp_path: Path) -> None:
             segment.write_bytes(transport_stream(number))
         segments[2].write_bytes(segments[2].read_bytes()[:-100])
         await delivery.deliver(segments[0], ObjectKind.SEGMENT)
+        # One that was delivered already has to end all the same.
+        head = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-PLAYLIST-TYPE:EVENT"]
+        playlist.write_text("\n".join([*head, "#EXT-X-MEDIA-SEQUENCE:0", "#EXTINF:2.0,", "talk_00000.ts", ""]))
+        await delivery.deliver(playlist, ObjectKind.PLAYLIST)
     outcome = await resumed(launch, folder)
     (made,) = outcome.segments
     assert (made.playlist_name, made.segment_count) == ("hls/talk.m3u8", 3)

@@ -22,10 +22,12 @@ LEAST = 16 << 20
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 15.0
 #: How long a part that is on its way may take when the file is finished, seconds.
 _LAST_PART = 20.0
+#: ... and any request when nothing of the file is wanted, seconds.
+_LAST_REQUEST = 5.0
 
 
 class Ahead:
-    """One growing file. On the event loop; `aclose` is idempotent."""
+    """One growing file. On the event loop."""
 
     def __init__(
         self,
@@ -60,10 +62,14 @@ class Ahead:
             self._task = asyncio.create_task(self._run(), name=f"upload of {self._path.name} while it grows")
         self._changed.set()
 
-    async def aclose(self, patience: float = _LAST_PART) -> None:
-        """Send no more; wait so many seconds for the part that is on its way."""
+    def stop(self) -> None:
+        """Send no more than what is on its way. Idempotent."""
         self._over = True
         self._changed.set()
+
+    async def aclose(self, patience: float = _LAST_PART) -> None:
+        """Send no more; wait so many seconds for the part that is on its way."""
+        self.stop()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=patience)
             self._task.cancel()
@@ -71,7 +77,8 @@ class Ahead:
 
     async def discard(self) -> None:
         """Send no more, and leave no part behind."""
-        await self.aclose(0)
+        # Whoever is cut off while it begins does not know what it has begun.
+        await self.aclose(_LAST_REQUEST)
         await self.parted.abort()
 
     async def _run(self) -> None:

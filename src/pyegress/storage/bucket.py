@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from pyegress.storage.parted import LeftUpload, PartedUpload
 from pyegress.storage.stores import Store, check_azure_key, complete, open_store
 
 if TYPE_CHECKING:
-    from obstore import Bytes, ObjectMeta
+    from obstore import GetResult, ObjectMeta
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +80,8 @@ class Bucket:
             raise upload_failed(self.storage, str(error)) from None
 
     def parted(self, name: str, content_type: str, left: LeftUpload | None = None) -> PartedUpload | None:
-        """As `Destination`: S3, and OSS which speaks its protocol."""
-        if isinstance(self.storage, S3Storage | AliOssStorage):
+        """As `Destination`: all but GCS."""
+        if isinstance(self.storage, S3Storage | AliOssStorage | AzureStorage):
             return PartedUpload(self.storage, object_key(self.storage, name), content_type, left=left)
         return None
 
@@ -125,7 +125,7 @@ class Bucket:
                 return
             stored = Digests()
             answer = await obstore.get_async(store, key)
-            async for part in _cut(answer.stream(min_chunk_size=4 * MIB), digests.sizes):
+            async for part in _cut(answer, digests.sizes):
                 await asyncio.to_thread(stored.add, part)
             if stored.same(digests):
                 return
@@ -183,12 +183,12 @@ class Bucket:
         return dict(parse_qsl(tagging, keep_blank_values=True)) or None
 
 
-async def _cut(stream: AsyncIterable[Bytes], sizes: Iterable[int]) -> AsyncIterator[bytes]:
-    """What a stream brings, in parts of `sizes`; what is left over is one more."""
+async def _cut(answer: GetResult, sizes: Iterable[int]) -> AsyncIterator[bytes]:
+    """What an answer brings, in parts of `sizes`; what is left over is one more."""
     held = bytearray()
     left = iter(sizes)
     size = next(left, None)
-    async for piece in stream:
+    async for piece in answer.stream(min_chunk_size=4 * MIB):
         held += memoryview(piece)
         while size is not None and len(held) >= size:
             part = bytes(memoryview(held)[:size])

@@ -35,7 +35,6 @@ _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 _NAMESPACE = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 #: Variables by which obstore itself finds an identity: those win over the credentials file, as with AWS's own tools.
 _FOUND_BY_OBSTORE = (
-    "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -43,7 +42,7 @@ _FOUND_BY_OBSTORE = (
 
 
 def s3_provider(storage: S3Storage, region: str) -> Provider | None:
-    """What gives credentials for `storage`; None is the machine's own (environment, container, instance)."""
+    """What gives credentials for `storage`; None is the machine's own (container, instance, web identity)."""
     keys = Keys(storage.access_key, storage.secret, storage.session_token) if storage.access_key else None
     if storage.assume_role_arn:
         base = keys or machine_keys(os.environ)
@@ -55,7 +54,8 @@ def s3_provider(storage: S3Storage, region: str) -> Provider | None:
                 code=Code.PERMISSION_DENIED,
             )
         return AssumedRole(storage, base, region)
-    keys = keys or (None if any(map(os.environ.get, _FOUND_BY_OBSTORE)) else machine_keys(os.environ))
+    if keys is None and ("AWS_ACCESS_KEY_ID" in os.environ or not any(map(os.environ.get, _FOUND_BY_OBSTORE))):
+        keys = machine_keys(os.environ)
     return static(keys) if keys is not None else None
 
 

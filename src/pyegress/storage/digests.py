@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 MIB = 1024 * 1024
 #: Bytes of a part, unless an object is so large that it would have too many of them (S3 takes 10000).
@@ -14,6 +14,12 @@ MOST_PARTS = 9_000
 def part_size(size: int) -> int:
     """Bytes of each part of an object of `size` bytes."""
     return max(PART, -(-size // MOST_PARTS))
+
+
+def etag_of_parts(digests: Iterable[bytes]) -> str:
+    """The ETag of an object that was sent in parts with these MD5 sums."""
+    parts = list(digests)
+    return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 class Digests:
@@ -48,8 +54,7 @@ class Digests:
 
         Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
         """
-        joined = hashlib.md5(b"".join(digest for _, digest in self._parts), usedforsecurity=False).hexdigest()
-        etags = {f"{joined}-{len(self._parts)}"}
+        etags = {etag_of_parts(digest for _, digest in self._parts)}
         return frozenset(etags | {self.last} if len(self._parts) == 1 else etags)
 
     def matches(self, etag: str | None) -> bool:

@@ -1,5 +1,5 @@
-"""One object that goes to S3 in parts, most of them while its file still grows. The first one, whose bytes change until
-the end, is sent last.
+"""One object that goes to its storage in parts, most of them while its file still grows. The first one, whose bytes
+change until the end, is sent last.
 
 A file of a recording has a header, which becomes another one when it is finished, and behind it bytes that stay as
 they are. Part 1 is the header and the first of those; parts 2, 3, … are cut from the rest, always by the same table.
@@ -20,7 +20,7 @@ from pyegress.errors import EgressError
 from pyegress.plan.storage import Storage
 from pyegress.storage.digests import PART
 from pyegress.storage.local_file import LocalFile
-from pyegress.storage.s3_parts import S3Parts, SentPart
+from pyegress.storage.object_parts import ObjectParts, SentPart, open_parts
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ FIRST = PART
 _LARGER_AFTER = 1000
 #: Parts of one object that are on their way at once, when it is finished.
 PARALLEL = 4
+#: Seconds between attempts to abort an upload.
+_ABORT_PAUSES = (0.5, 2.0)
 #: Uploads that were begun less than this before the egress may be of another one, by clocks that differ, seconds.
 _CLOCKS = 60.0
 
@@ -63,7 +65,7 @@ class PartedUpload:
         self._content_type = content_type
         self._left = left
         self.was_left = left is not None
-        self._client: S3Parts | None = None
+        self._client: ObjectParts | None = None
         self.first = left.first if left is not None else FIRST
         #: "" before it is begun, and when it is over.
         self.upload = ""
@@ -90,7 +92,8 @@ class PartedUpload:
         client = await self._opened()
         assert client is not None
         numbers = await self._send_rest(client, file, header)
-        etag = await client.complete(self._key, self.upload, [self._sent[number] for number in numbers])
+        parts = [self._sent[number] for number in numbers]
+        etag = await client.complete(self._key, self.upload, parts, self._content_type)
         self.upload = ""
         return etag
 
@@ -102,7 +105,7 @@ class PartedUpload:
         if upload:
             await self._abort(upload)
 
-    async def _send_rest(self, client: S3Parts, file: LocalFile, header: int) -> range:
+    async def _send_rest(self, client: ObjectParts, file: LocalFile, header: int) -> range:
         """Send the parts that are not there as they are in `file`; the numbers of all."""
         slots = asyncio.Semaphore(PARALLEL)
 
@@ -150,13 +153,19 @@ class PartedUpload:
                 await self._abort(one.upload)
 
     async def _abort(self, upload: str) -> None:
-        try:
-            if (client := await self._opened()) is not None:
-                await client.abort(self._key, upload)
-        except EgressError as error:
-            logger.warning("parts of %s are left behind: %s", self._key, error.message)
+        for pause in (*_ABORT_PAUSES, 0.0):
+            try:
+                if (client := await self._opened()) is not None:
+                    await client.abort(self._key, upload)
+                return
+            except EgressError as error:
+                if not pause or not error.retryable:
+                    logger.warning("parts of %s are left behind: %s", self._key, error.message)
+                    return
+            # A part whose connection broke may still be written there.
+            await asyncio.sleep(pause)
 
-    async def _opened(self) -> S3Parts | None:
+    async def _opened(self) -> ObjectParts | None:
         if self._client is None:
-            self._client = await S3Parts.open(self._storage)
+            self._client = await open_parts(self._storage)
         return self._client

@@ -11,15 +11,15 @@ import base64
 import hashlib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, quote, urlencode
 
 from pyegress.clock import Wall, wall
-from pyegress.plan.storage import AliOssStorage, S3Storage, Storage
+from pyegress.plan.storage import AliOssStorage, S3Storage
 from pyegress.storage.credentials import Provider, oss_provider, s3_provider
 from pyegress.storage.failures import upload_failed
 from pyegress.storage.http_call import Answer, call
+from pyegress.storage.object_parts import Pending, SentPart
 from pyegress.storage.s3_address import S3Address, oss_address, s3_address
 from pyegress.storage.sigv4 import Keys, signed_headers
 
@@ -29,27 +29,8 @@ _PART_TIMEOUT, _TIMEOUT = 300.0, 60.0
 _OF_ONE_SIZE = (".r2.cloudflarestorage.com",)
 
 
-@dataclass(frozen=True, slots=True)
-class SentPart:
-    """A part that the storage has. `md5` in hex: of what was sent, or as the storage tells it in the ETag."""
-
-    number: int
-    size: int
-    md5: str
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An upload that was begun and not ended."""
-
-    key: str
-    upload: str
-    begun: Wall
-
-
 class S3Parts:
-    """One bucket. Any number of calls at once; each is one attempt and raises OutputFailed."""
+    """An `ObjectParts`."""
 
     def __init__(self, storage: S3Storage | AliOssStorage, address: S3Address, provider: Provider) -> None:
         self._storage = storage
@@ -60,7 +41,7 @@ class S3Parts:
         self._asking = asyncio.Lock()
 
     @classmethod
-    async def open(cls, storage: Storage) -> S3Parts | None:
+    async def open(cls, storage: S3Storage | AliOssStorage) -> S3Parts | None:
         """None where the credentials are not in our hands, or parts have to be of one size. Raises OutputFailed."""
         match storage:
             case S3Storage():
@@ -68,14 +49,12 @@ class S3Parts:
                 provider = s3_provider(storage, address.region)
             case AliOssStorage():
                 address, provider = oss_address(storage), oss_provider(storage)
-            case _:
-                return None
         if provider is None or address.endpoint.endswith(_OF_ONE_SIZE):
             return None
         return cls(storage, address, provider)
 
     async def begin(self, key: str, content_type: str) -> str:
-        """Begin an upload; its id."""
+        """As `ObjectParts`."""
         headers = {"Content-Type": content_type}
         if isinstance(self._storage, S3Storage):
             headers["Content-Disposition"] = self._storage.content_disposition or "inline"
@@ -86,7 +65,7 @@ class S3Parts:
         return self._told(answer, "UploadId")
 
     async def send(self, key: str, upload: str, number: int, part: bytes) -> SentPart:
-        """Bring one part there; one with the same number is replaced."""
+        """As `ObjectParts`."""
         md5, sha256 = await asyncio.to_thread(_digests, part)
         answer = await self._call(
             "PUT",
@@ -101,7 +80,7 @@ class S3Parts:
         return SentPart(number, len(part), md5.hex(), answer.headers.get("etag", ""))
 
     async def sent(self, key: str, upload: str) -> list[SentPart]:
-        """The parts that an upload has, in the order of their numbers."""
+        """As `ObjectParts`."""
         found: list[SentPart] = []
         marker = ""
         while True:
@@ -116,13 +95,13 @@ class S3Parts:
                 return found
             marker = following
 
-    async def complete(self, key: str, upload: str, parts: list[SentPart]) -> str:
-        """Make the object of its parts; the ETag that it gets."""
+    async def complete(self, key: str, upload: str, parts: list[SentPart], content_type: str) -> str:
+        """As `ObjectParts`."""
         root = ElementTree.Element("CompleteMultipartUpload")
         for part in parts:
             entry = ElementTree.SubElement(root, "Part")
             ElementTree.SubElement(entry, "PartNumber").text = str(part.number)
-            ElementTree.SubElement(entry, "ETag").text = part.etag
+            ElementTree.SubElement(entry, "ETag").text = part.tag
         body = ElementTree.tostring(root)
         # Large objects take their time.
         answer = await self._call("POST", key, {"uploadId": upload}, body=body, timeout=_PART_TIMEOUT)
@@ -130,13 +109,13 @@ class S3Parts:
         return self._told(answer, "ETag").strip('"')
 
     async def abort(self, key: str, upload: str) -> None:
-        """Forget an upload and its parts. Idempotent."""
+        """As `ObjectParts`."""
         answer = await self._answer("DELETE", key, {"uploadId": upload})
         if answer.status >= 300 and answer.status != 404:
             raise upload_failed(self._storage, answer.described)
 
     async def pending(self, key: str) -> list[Pending]:
-        """Uploads of one object that were begun and not ended, at most a thousand."""
+        """As `ObjectParts`, at most a thousand."""
         tree = self._parsed(await self._call("GET", "", {"prefix": key, "uploads": ""}))
         found = []
         for entry in tree.iterfind("{*}Upload"):

@@ -54,14 +54,16 @@ class LeftEgress:
             self._spooled.move(SpoolState.FINISHING, record.end_reason)
         for kind in _ORDER:
             for item in record.objects.values():
-                # What was delivered is looked at again only to know how long it plays.
-                unknown = kind is ObjectKind.FILE and not item.duration
-                if named_kind(item, self._plan) is kind and (unknown or not item.delivered):
+                # What was delivered is looked at again only to know how long it plays, and playlists, of which some
+                # version was delivered, to end them.
+                again = kind is ObjectKind.PLAYLIST or (kind is ObjectKind.FILE and not item.duration)
+                if named_kind(item, self._plan) is kind and (again or not item.delivered):
                     await self._finish(item, kind, record)
             record = await self._spooled.record()
         self._spooled.move(SpoolState.UPLOADING)
         for kind in _ORDER:
-            await self._deliver_all([item for item in record.waiting if item.kind is kind])
+            items = record.objects.values() if kind is ObjectKind.PLAYLIST else record.waiting
+            await self._deliver_all([item for item in items if item.kind is kind])
         record = await self._spooled.record()
         await self._write_manifests(record)
         await self._delivery.aclose()

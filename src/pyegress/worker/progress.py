@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyegress.clock import Wall
 from pyegress.errors import EgressError
@@ -12,7 +12,9 @@ from pyegress.lifecycle.outcome import ImagesOutcome, SegmentsOutcome, StreamOut
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.lifecycle.uploading import UploadProgress
-from pyegress.worker.delivery import Delivered
+
+if TYPE_CHECKING:
+    from pyegress.worker.delivery import Delivered
 
 
 @dataclass(frozen=True, slots=True)

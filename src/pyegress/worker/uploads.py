@@ -191,14 +191,17 @@ class Uploads:
         for task in self._active:
             # One that has only just been made has to begin, or nobody hears of its end.
             loop.call_soon(task.cancel)
+        for ahead in self._growing.values():
+            ahead.stop()
         self._start_next()
 
     async def aclose(self) -> None:
         """Wait until everything is confirmed or given up."""
         self.finishing()
         while self._growing:
-            # Of files that were not delivered.
-            self._start(self._growing.popitem()[1].discard())
+            # Of files that were not delivered: what was given up may be taken up again.
+            ahead = self._growing.popitem()[1]
+            self._start(ahead.aclose(0) if self._given_up and self._keep else ahead.discard())
         while self._active:
             await asyncio.wait(self._active)
         for lane in self._lanes.values():
