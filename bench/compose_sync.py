@@ -56,8 +56,12 @@ class Scene:
     columns: int
     size: tuple[int, int] = (640, 360)
     fps: int = 30
-    #: Everybody has a tone of their own.
+    #: Everybody speaks, in a tone of their own; else the first one alone does.
     judged: bool = True
+
+    def speaks(self, index: int) -> bool:
+        """Whether this one publishes sound."""
+        return self.judged or index == 0
 
 
 SCENES = {
@@ -113,7 +117,8 @@ def row_of(name: str, scene: Scene, index: int, seen: Sequence[Picture], sound: 
     judged = [picture for picture in seen if SETTLE <= picture.at < end]
     pictures = [picture for picture in judged if picture.participant == index]
     numbers = counted(pictures, scene.fps * _CLIP)
-    beeps = [at for at in beep_onsets(sound, tone_of(index), level=0.15) if SETTLE <= at < end]
+    onsets = beep_onsets(sound, tone_of(index), level=0.15) if scene.speaks(index) else []
+    beeps = [at for at in onsets if SETTLE <= at < end]
     flashes = flash_onsets(judged)
     lags = [picture.at - number / scene.fps - epoch for picture, number in zip(pictures, numbers, strict=True)]
     steps = [after - before for before, after in pairwise(numbers)]
@@ -176,7 +181,7 @@ def measure(name: str, scene: Scene, seconds: float, stress: bool) -> list[Row]:
                 phases=6 if scene.judged else 1,
             )
             token = server.token(f"p{index}", ROOM)
-            people.append(Person(f"p{index}", token, content, audio=scene.judged or index == 0))
+            people.append(Person(f"p{index}", token, content, audio=scene.speaks(index)))
         epochs: dict[str, float] = {}
         for first in range(0, len(people), _PER_PROCESS):
             epochs |= stack.enter_context(Cast(server.url, people[first : first + _PER_PROCESS])).epochs

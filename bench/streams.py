@@ -89,7 +89,7 @@ SERVERS: dict[str, Callable[[ExitStack, Path, int], list[str]]] = {"rtmp": rtmp,
 
 def publisher(name: str, content: Content) -> Publisher:
     if name == "rtmp":
-        return RtmpPublisher(VIDEO, AUDIO, content.spec_for)
+        return RtmpPublisher(frozenset(Kind), VIDEO, AUDIO, content.spec_for)
     return SrtPublisher(frozenset(Kind), content.spec_for)
 
 

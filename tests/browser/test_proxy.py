@@ -105,6 +105,16 @@ async def test_private_networks_can_be_closed_but_for_what_is_trusted() -> None:
         assert await reply(filtering, "localhost", port) == OK
 
 
+async def test_hosts_of_which_no_url_is_allowed_are_not_reached() -> None:
+    async with echo() as port, proxy(deny_urls=("127.0.0.1", "localhost/path")) as filtering:
+        assert await reply(filtering, "127.0.0.1", port) == NOT_ALLOWED
+        assert "list of URLs" in filtering.reason("127.0.0.1", port)
+        assert await reply(filtering, "localhost", port) == OK, "the browser knows the path"
+    async with echo() as port, proxy(allow_urls=(f"localhost:{port}/path",)) as filtering:
+        assert await reply(filtering, "127.0.0.1", port) == NOT_ALLOWED
+        assert await reply(filtering, "localhost", port) == OK
+
+
 async def test_a_name_that_changes_its_address_gets_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: what is checked is what is connected to."""
     async with echo() as port, proxy(block_private_networks=True) as filtering:

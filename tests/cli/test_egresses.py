@@ -109,7 +109,7 @@ async def test_what_is_wrong_is_named(at: Opened, tmp_path: Path) -> None:
     wrong = await run("list", env=reach(at) | {"LIVEKIT_API_SECRET": "w" * 32}, secrets=["w" * 32])
     assert (wrong.code, "which is of API key 'key'" in wrong.err) == (ExitCode.REFUSED, True)
     gone = await run("list", env=reach(at) | {"LIVEKIT_URL": "http://127.0.0.1:9"})
-    assert (gone.code, "--url" in gone.err) == (ExitCode.CONNECTION, True)
+    assert (gone.code, "Check the URL" in gone.err) == (ExitCode.CONNECTION, True)
     nothing = await run("list", env=environment())
     assert (nothing.code, "--url is missing" in nothing.err) == (ExitCode.USAGE, True)
 

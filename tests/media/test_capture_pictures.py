@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import cast
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pyegress.media.capture_pictures import CapturePictures
 from pyegress.media.encoder_thread import EncoderThread
@@ -53,14 +55,18 @@ class SimulatedScreen:
     def reset(self) -> None:
         self.seen = self.now
 
-    def grab(self) -> bytes:
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
         self.grabs += 1
         shown = sum(at <= self.now for at in self.times)
         self.now += 0.001
         low, high = (
             bytes((digit * 16, digit * 16, digit * 16, 0)) * (_SIZE // 2) for digit in (shown % 16, shown // 16)
         )
-        return (low + high) * _SIZE
+        return np.frombuffer((low + high) * _SIZE, np.uint8).reshape(_SIZE, _SIZE, 4)
+
+    def untouched(self) -> bool:
+        return not any(self.seen < at <= self.now for at in self.times)
 
     def close(self) -> None:
         pass
@@ -111,6 +117,17 @@ def test_a_page_that_draws_at_the_rate_of_the_output_is_seen_picture_by_picture(
     assert screen.grabs <= 2.6 * rate
 
 
+@pytest.mark.parametrize("phase", [0.0, 0.0017, 0.0133, 0.0166])
+def test_pictures_that_fall_between_two_of_the_display_are_all_seen(phase: float) -> None:
+    """A video's, which are drawn at the display's next picture: some stay for one of these, some for three."""
+    chance = random.Random(phase)
+    drawn = [math.ceil((n / 30 + phase + chance.uniform(-0.004, 0.004)) * 60) / 60 for n in range(120)]
+    screen = SimulatedScreen(sorted(drawn), late=lambda: chance.uniform(0.0, 0.001))
+    changes = steps(captured(screen, 30, 3.5)[5:])
+    assert changes.count(1) >= 0.97 * len(changes), changes
+    assert screen.grabs <= 31 * 3.5
+
+
 def test_of_a_page_that_draws_twice_as_fast_every_other_picture_is_taken() -> None:
     screen = SimulatedScreen([n / 60 for n in range(200)])
     changes = steps(captured(screen, 30, 2.5)[5:])
@@ -126,6 +143,14 @@ def test_a_page_that_stands_still_costs_no_look_and_its_last_picture_is_seen() -
     assert numbers[-1] == 2
     assert numbers.index(2) <= 0.6 * 30
     assert screen.grabs <= 4
+
+
+def test_what_is_drawn_while_a_picture_is_read_is_read_again() -> None:
+    """Half of one and half of the other picture would be seen."""
+    screen = SimulatedScreen([0.5, 0.501])
+    numbers = captured(screen, 30, 1.0)
+    assert sorted(set(numbers)) == [0, 2]
+    assert screen.grabs == 3
 
 
 def test_slow_pages_are_seen_when_they_draw() -> None:

@@ -25,7 +25,7 @@ def test_colours_are_bt709_in_limited_range(
     red, green, blue = rgb
     pixels = np.empty((36, 64, 4), np.uint8)
     pixels[...] = blue, green, red, 0
-    frame = ScreenFormat(64, 36).convert(pixels.tobytes())
+    frame = ScreenFormat(64, 36).convert(pixels)
     assert (frame.width, frame.height, frame.format.name) == (64, 36, "yuv420p")
     assert (int(frame.colorspace), int(frame.color_range)) == (1, 1)
     for plane, wanted in zip(planes_of(frame), ycbcr_of(Colour(red, green, blue)), strict=True):
@@ -34,7 +34,10 @@ def test_colours_are_bt709_in_limited_range(
 
 def test_each_picture_is_its_own() -> None:
     form = ScreenFormat(64, 36)
-    black = form.convert(bytes(64 * 36 * 4))
-    white = form.convert(b"\xff" * (64 * 36 * 4))
+    # Screens have more rows and columns than the picture.
+    screen = np.zeros((40, 70, 4), np.uint8)
+    black = form.convert(screen[:36, :64])
+    screen[:36, :64] = 255
+    white = form.convert(screen[:36, :64])
     assert planes_of(black).luma.max() <= 17
     assert planes_of(white).luma.min() >= 234

@@ -151,3 +151,17 @@ def test_the_file(tmp_path: Path) -> None:
     assert finish_playlist(path, "hls/talk.m3u8", listed(2), header="hls/talk_init.mp4") == made
     assert path.stat().st_mtime_ns == before
     assert [one.name for one in tmp_path.iterdir()] == ["talk.m3u8"]
+
+
+def test_another_initialization_segment_is_named_where_it_begins() -> None:
+    headers = ["hls/talk_init.mp4", "hls/talk_init.mp4", "hls/talk_init-2.mp4", "hls/talk_init-2.mp4"]
+    segments = [ListedSegment(name, 2.0, header) for name, header in zip(NAMES, headers, strict=False)]
+    ended = end_playlist("", "hls/talk.m3u8", segments, headers[0])
+    assert ended.count("#EXT-X-MAP") == 2
+    after = ended.partition("#EXT-X-DISCONTINUITY\n")[2].splitlines()
+    assert after[0] == '#EXT-X-MAP:URI="talk_init-2.mp4"'
+    assert "talk_00002.ts" in after
+    # Those that are named already know it.
+    assert end_playlist(ended, "hls/talk.m3u8", segments, headers[0]) == ended
+    part = end_playlist("", "hls/talk.m3u8", segments[:3], headers[0])
+    assert end_playlist(part, "hls/talk.m3u8", segments, headers[0]).count("#EXT-X-MAP") == 2

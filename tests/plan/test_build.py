@@ -8,7 +8,6 @@ from livekit.protocol import egress as pb
 from livekit.protocol import models
 
 from pyegress.codecs import Kind
-from pyegress.errors import Code, InvalidRequest
 from pyegress.plan.containers import Container
 from pyegress.plan.encodings import (
     AudioCodec,
@@ -22,10 +21,12 @@ from pyegress.plan.encodings import (
 )
 from pyegress.plan.form import EgressRequest
 from pyegress.plan.recording_plan import (
+    FileOutput,
     LimitRule,
     NameSuffix,
     RequestType,
     SegmentFormat,
+    SegmentOutput,
     SessionLimits,
     StreamOutput,
     Waits,
@@ -531,15 +532,40 @@ def test_participants_and_track_composites_are_copied_too() -> None:
     assert file_of(plan).container is Container.MP4
 
 
-def test_copies_go_to_files_so_far() -> None:
-    fmp4 = pb.SegmentedFileOutput(protocol=pb.SegmentedFileProtocol.HLS_FMP4_PROTOCOL)
+def test_copies_go_to_segments_and_streams_too() -> None:
+    fmp4 = pb.SegmentedFileOutput(
+        protocol=pb.SegmentedFileProtocol.HLS_FMP4_PROTOCOL, filename_prefix="f", playlist_name="f"
+    )
+    plan = planned(composite(FILE, segment_outputs=[fmp4], **COPY))
+    assert (plan.passthrough, plan.copies_live, plan.audio, plan.video) == (True, True, None, None)
+    assert (plan.copied, plan.encoded) == (frozenset(Kind), frozenset())
+    assert [type(output) for output in plan.outputs] == [FileOutput, SegmentOutput]
+    # Nothing but a file takes the sound of rooms as it is: it is encoded for all that is not one.
     for request in (
-        composite(segment_outputs=[fmp4], **COPY),
-        composite(stream_outputs=[STREAM], audio_track_id="", **COPY),
+        composite(stream_outputs=[STREAM], **COPY),
+        participant(FILE, segment_outputs=[SEGMENTS], **COPY),
+        composite(segment_outputs=[fmp4], stream_outputs=[STREAM], **COPY),
     ):
-        with pytest.raises(InvalidRequest, match="one file in this version") as caught:
-            planned(request)
-        assert (caught.value.code, caught.value.field) == (Code.UNIMPLEMENTED, "preset")
+        plan = planned(request)
+        assert (plan.audio, plan.video) == (AudioEncoding(AudioCodec.AAC, 128, 44_100), None)
+        assert (plan.copied, plan.encoded) == (frozenset({Kind.VIDEO}), frozenset({Kind.AUDIO}))
+    silent = planned(composite(stream_outputs=[STREAM], audio_track_id="", **COPY))
+    assert (silent.audio, silent.copied) == (None, frozenset({Kind.VIDEO}))
+    only_file = planned(composite(FILE, **COPY))
+    assert (only_file.copies_live, only_file.copied) == (False, frozenset())
+
+
+def test_v2_copies_of_one_track_to_several_outputs() -> None:
+    plan = planned(
+        v2(
+            v2_file("a"),
+            pb.Output(segments=SEGMENTS),
+            pb.Output(stream=STREAM),
+            media=pb.MediaSource(video_track_id="TR_V"),
+            **COPY,
+        )
+    )
+    assert (plan.audio, plan.copied, len(plan.outputs)) == (None, frozenset({Kind.VIDEO}), 3)
 
 
 def test_options_that_are_not_used_are_not_checked() -> None:

@@ -152,13 +152,18 @@ FIELDS: list[tuple[str, EgressRequest]] = [
         v2(v2_file(), media=media(video_track_id="TR_V", audio=pb.AudioConfig(routes=[MIC])), **COPY),
     ),
     ("passthrough track_id", v2(v2_file(), media=media(), **COPY)),
-    ("passthrough outputs", v2(v2_file(), pb.Output(images=IMAGES), media=media(video_track_id="TR_V"), **COPY)),
     ("passthrough file_type", v2(v2_file(file_type=1), media=media(video_track_id="TR_V"), **COPY)),
-    ("passthrough output", v2(pb.Output(segments=SEGMENTS), media=media(video_track_id="TR_V"), **COPY)),
+    ("passthrough output", v2(v2_file(), pb.Output(images=IMAGES), media=media(video_track_id="TR_V"), **COPY)),
+    (
+        "passthrough output",
+        v2(
+            pb.Output(stream=pb.StreamOutput(urls=["wss://h/x"])),
+            media=media(audio=pb.AudioConfig(routes=[MIC])),
+            **COPY,
+        ),
+    ),
     ("passthrough output", v2(pb.Output(images=IMAGES), media=media(audio=pb.AudioConfig(routes=[MIC])), **COPY)),
     ("passthrough output", participant(FILE, image_outputs=[IMAGES], **COPY)),
-    ("passthrough output", participant(stream_outputs=[STREAM], **COPY)),
-    ("passthrough output", composite(segment_outputs=[SEGMENTS], **COPY)),
     ("passthrough file_type", composite(pb.EncodedFileOutput(file_type=pb.EncodedFileType.MP3), **COPY)),
     # Connection
     ("token or api key/secret", room(FILE, room_name="")),
@@ -187,7 +192,7 @@ def test_every_token_of_the_protocol_has_a_case() -> None:
     tokens = {token for token, _ in FIELDS}
     passthrough = (
         "source|video_track_id|participant_video|capture_all|audio routes|audio route match|audio route track_id|"
-        "track_id|outputs|file_type|output"
+        "track_id|file_type|output"
     )
     assert {f"passthrough {token}" for token in passthrough.split("|")} <= tokens
 

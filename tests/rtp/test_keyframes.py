@@ -78,3 +78,25 @@ def test_a_postponed_request_is_looked_at_again_soon() -> None:
     policy = KeyframePolicy(Monotonic(0.0))
     policy.postpone(Monotonic(0.0))
     assert 0.0 < policy.next_due <= 0.1
+
+
+def test_a_key_frame_that_decoding_does_not_need_is_asked_for_once_a_second_until_it_comes() -> None:
+    policy = KeyframePolicy(Monotonic(0.0))
+    policy.sent(Monotonic(0.0))
+    policy.satisfied()
+    for now in (0.5, 0.6, 0.7):
+        policy.ask(Monotonic(now))
+        policy.satisfied(keyframe=False)
+    times = send_all(policy, 3.5)
+    assert times == pytest.approx([1.0, 2.0, 3.0])
+    policy.satisfied()
+    assert policy.next_due == NEVER
+    # A loss is more urgent, and any frame that decodes ends it.
+    policy.ask(Monotonic(10.0))
+    policy.want(Monotonic(10.0))
+    policy.satisfied(keyframe=False)
+    assert policy.next_due == NEVER
+    # A muted track sends nothing.
+    policy.ask(Monotonic(20.0))
+    policy.set_muted(True, Monotonic(20.0))
+    assert policy.next_due == NEVER

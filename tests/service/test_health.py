@@ -14,6 +14,7 @@ from pyegress.service.config import ServiceConfig
 from pyegress.service.config_sections import CostSection, LoggingSection
 from pyegress.service.egress_service import EgressStart
 from pyegress.service.health import OperationsServer
+from pyegress.service.rpc_figures import Called, Role
 from pyegress.service.supervisor import Supervisor
 from tests.plan.requests import FILE, room
 
@@ -81,11 +82,20 @@ async def test_pages(supervisor: Supervisor) -> None:
         stopped = await supervisor.stop("EG_1")
         assert status_of(stopped) is EgressStatus.ABORTED
         await supervisor.drain()
+        called = Called(Role.SERVER, "rpc", "EgressInternal", "StartEgress")
+        supervisor.calls.heard(called.service, called.method, expired=True)
+        supervisor.calls.over(called, 0.02)
+        supervisor.calls.over(called, 0.02, "internal")
         _, page = await fetched(health_port)
         assert list(json.loads(page)) == ["CpuLoad"]
         _, metrics = await fetched(metrics_port)
         assert f'handler_results_total{{{labels},result="aborted",type="room_composite"}} 1.0' in metrics
         assert f"livekit_egress_is_terminating{{{labels}}} 1.0" in metrics
+        node = f'node_id="{supervisor.node_id}",node_type="EGRESS"'
+        of = 'method="StartEgress",{node},role="server",service="EgressInternal"'.replace("{node}", node)
+        assert 'livekit_psrpc_requests_expired_total{method="StartEgress",' + node in metrics
+        assert f'livekit_psrpc_request_time_ms_bucket{{kind="rpc",le="50.0",{of}}} 1.0' in metrics
+        assert f'livekit_psrpc_error_total{{error_code="internal",kind="rpc",{of}}} 1.0' in metrics
         assert (await fetched(health_port, "/readyz"))[0] == 503
         assert (await fetched(health_port, "/healthz"))[0] == 200
         assert SECRET not in page + metrics

@@ -266,7 +266,7 @@ async def test_what_runs_here_is_not_the_keepers(node: Node) -> None:
     node.running.clear()
     ended = pb.EgressInfo(egress_id="EG_1", status=pb.EgressStatus.EGRESS_COMPLETE)
     append(node.spool.folder("EG_1"), Moved(wall(), SpoolState.DONE))
-    await node.keeper.adopt("EG_1", ended, [node.kept])
+    await node.keeper.adopt("EG_1", ended, [node.kept], noted=False)
     await node.rounds()
     assert node.told == [], "it was told by who ran it"
     assert node.spool.folders() == []

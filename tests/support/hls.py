@@ -40,6 +40,8 @@ class SegmentEntry:
     #: UTC seconds.
     at: float = 0.0
     discontinuity: bool = False
+    #: The initialization segment that begins here, if another one does.
+    map_uri: str = ""
     parts: list[PartEntry] = field(default_factory=list)
 
 
@@ -95,7 +97,9 @@ def parse_playlist(text: str) -> Playlist:
             current = SegmentEntry()
             continue
         tag, _, value = line[1:].partition(":")
-        if tag in _ONCE:
+        if tag == "EXT-X-MAP" and (segments or current.discontinuity):
+            current.map_uri = attributes(value)["URI"]
+        elif tag in _ONCE:
             assert tag not in tags, f"{tag} twice"
             tags[tag] = value
         elif tag == "EXTINF":
@@ -145,7 +149,8 @@ def _check(playlist: Playlist) -> None:
 def read_playlist(path: Path) -> Playlist:
     """A playlist on the disk, everything that it names is there."""
     playlist = parse_playlist(path.read_text())
-    uris = [segment.uri for segment in playlist.segments] + ([playlist.map_uri] if playlist.map_uri else [])
+    uris = [uri for segment in playlist.segments for uri in (segment.map_uri, segment.uri) if uri]
+    uris += [playlist.map_uri] if playlist.map_uri else []
     missing = [uri for uri in uris if not (path.parent / unquote(uri)).is_file()]
     assert not missing, f"named but not there: {missing}"
     for segment in playlist.segments:
@@ -155,9 +160,21 @@ def read_playlist(path: Path) -> Playlist:
 
 
 def whole(path: Path, into: Path) -> Path:
-    """All that a playlist names in one file, in its order."""
+    """All that a playlist names in one file, in its order. There must be one initialization segment at most."""
+    (one,) = stretches(path, into.parent, into.name)
+    return one
+
+
+def stretches(path: Path, folder: Path, name: str) -> list[Path]:
+    """All that a playlist names, a file for each initialization segment."""
     playlist = read_playlist(path)
-    with into.open("wb") as file:
-        for uri in ([playlist.map_uri] if playlist.map_uri else []) + [segment.uri for segment in playlist.segments]:
-            file.write((path.parent / unquote(uri)).read_bytes())
-    return into
+    files: list[Path] = []
+    header = playlist.map_uri
+    for segment in playlist.segments:
+        header = segment.map_uri or header
+        if not files or segment.map_uri:
+            files.append(folder / (f"{len(files)}-{name}" if files else name))
+            files[-1].write_bytes((path.parent / unquote(header)).read_bytes() if header else b"")
+        with files[-1].open("ab") as file:
+            file.write((path.parent / unquote(segment.uri)).read_bytes())
+    return files

@@ -23,15 +23,19 @@ class PageServer:
         self.queries: dict[str, str] = {}
         #: What pages posted to /report.
         self.reports: list[Any] = []
-        #: Pages by path that a test adds: HTML.
+        #: What pages that ask for orders are told next.
+        self.orders: list[str] = []
+        #: Pages by path that a test adds: HTML, or scripts (.js).
         self.pages: dict[str, str] = {}
+        #: Whether a connection serves several requests.
+        self.keep_alive = True
         self.port = 0
         self._held = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -47,6 +51,12 @@ class PageServer:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        response = await self._answer(request)
+        if not self.keep_alive:
+            response.force_close()
+        return response
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         self.asked[path] += 1
@@ -54,12 +64,16 @@ class PageServer:
         match path:
             case "/frames":
                 return _html(FRAMES.read_text())
-            case "/report":
+            case "/report" | "/public/report":
                 self.reports.append(json.loads(await request.text()))
                 return web.Response(text="")
+            case "/order":
+                return web.Response(text=self.orders.pop(0) if self.orders else "")
+            case "/password":
+                return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="frames"'})
             case "/circle":
                 raise web.HTTPFound("/circle")
-            case "/to":
+            case "/to" | "/public/to":
                 raise web.HTTPFound(request.query["url"])
             case "/slow":
                 await self._held.wait()
@@ -69,7 +83,8 @@ class PageServer:
             case "/download":
                 return web.Response(body=b"\0" * 100, headers={"Content-Disposition": "attachment; filename=a.bin"})
             case _ if path in self.pages:
-                return _html(self.pages[path])
+                kind = "text/javascript" if path.endswith(".js") else "text/html"
+                return web.Response(text=self.pages[path], content_type=kind, charset="utf-8")
             case _:
                 raise web.HTTPNotFound
 

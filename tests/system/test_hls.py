@@ -151,12 +151,13 @@ async def test_sound_alone_and_low_latency(livekit_server: LiveKitServer, tmp_pa
     name = "hls-two"
     prepare("ada", clip())
     sound, parts = tmp_path / "sound.m3u8", tmp_path / "parts.m3u8"
-    hls = f"hls:{parts}?duration=2&part=0.5"
+    shots = tmp_path / "shots"
+    outputs = [f"hls:{parts}?duration=2&part=0.5", f"images:{shots}/ada.png@2s"]
     async with publishing(livekit_server, name), watched(sound, parts) as seen:
         listening = pyegress.record_room(
             room=name, output=f"hls:{sound}?duration=2", audio_only=True, **access(livekit_server)
         )
-        async with listening, participant(livekit_server, name, hls) as watching:
+        async with listening, participant(livekit_server, name, outputs, height=480) as watching:
             await recorded(watching, 6.3)
             await recorded(listening, 6.3)
     listening.result.check()
@@ -176,6 +177,13 @@ async def test_sound_alone_and_low_latency(livekit_server: LiveKitServer, tmp_pa
     pictures = read_pictures(film)
     assert [picture.at for picture in pictures] == pytest.approx([n / 30 for n in range(len(pictures))], abs=1e-3)
     assert sum(playlist.durations) == pytest.approx(len(pictures) / 30, abs=1e-3)
+    # Of one participant, images are what is published: not the 640x480 of the output, with bars above and below.
+    images = sorted(shots.iterdir())
+    assert len(images) >= 3
+    for path in images:
+        with Image.open(path) as image:
+            assert image.size == (320, 180)
+    assert image_number(images[-1]) is not None
 
 
 @pytest.fixture

@@ -11,35 +11,16 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pyegress.browser.browser import Browser
 from pyegress.browser.failures import PageFailed
-from pyegress.browser.page import Page
 from pyegress.lifecycle.recording import RecordingState
-from pyegress.plan.browser_options import BrowserOptions
 from tests.support.page_server import PageServer
 from tests.support.waiting import eventually
-from tests.system.web_pages import needs_browser, nothing_is_left, record, traces
+from tests.system.web_pages import a_page, needs_browser, nothing_is_left, record, traces
 
 pytestmark = [pytest.mark.system, needs_browser]
-
-
-@asynccontextmanager
-async def a_page(**options: Any) -> AsyncIterator[tuple[Page, list[str]]]:
-    """A tab, and what it signalled."""
-    chosen = BrowserOptions(load_tries=1, **options)
-    browser = await Browser.open(chosen, width=640, height=360, udp=False)
-    signals: list[str] = []
-    page = Page(browser, chosen, on_signal=signals.append, on_warning=lambda text: None)
-    try:
-        await page.attach()
-        yield page, signals
-    finally:
-        await page.aclose()
-        await browser.aclose()
 
 
 @asynccontextmanager
@@ -69,7 +50,7 @@ async def test_every_failure_says_what_it_is(tmp_path: Path) -> None:
     async with (
         PageServer() as server,
         tls_server(tmp_path) as tls,
-        a_page(load_timeout=5.0, own=(":9",)) as (page, _),
+        a_page(load_timeout=5.0, own=(":9",)) as page,
     ):
         server.pages["/error"] = "<div class=error>no such room: token=hunter2hunter</div>"
         server.pages["/exception"] = "<p>x</p><script>console.error('before'); undefinedThing()</script>"
@@ -186,7 +167,7 @@ async def test_no_way_leads_to_what_is_forbidden() -> None:
     try:
         port = control.sockets[0].getsockname()[1]
         udp = transport.get_extra_info("sockname")[1]
-        async with PageServer() as server, a_page(own=(f":{port}",)) as (page, _):
+        async with PageServer() as server, a_page(own=(f":{port}",)) as page:
             server.pages["/own"] = "own"
             server.pages["/probe"] = PROBE
             await page.load(server.url(f"/probe?port={port}&udp={udp}"))
@@ -204,7 +185,7 @@ async def test_webgl_is_there_when_it_is_asked_for() -> None:
         server.pages["/gl"] = """<script>fetch("/report", { method: "POST",
         body: JSON.stringify(!!document.createElement("canvas").getContext("webgl")) })</script>"""
         for wanted in (True, False):
-            async with a_page(webgl=wanted) as (page, _):
+            async with a_page(webgl=wanted) as page:
                 await page.load(server.url("/gl"))
                 await eventually(lambda: server.reports, "the report of the page")
             assert server.reports.pop() is wanted

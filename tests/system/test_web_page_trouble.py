@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -18,50 +17,77 @@ from pyegress.process_tree import descendants
 from tests.support.analysis import numbers_of, read_pictures
 from tests.support.page_server import PageServer
 from tests.support.waiting import eventually
-from tests.system.web_pages import is_active, needs_browser, nothing_is_left, record, renderers, traces
+from tests.system.web_pages import is_active, needs_browser, nothing_is_left, processes_of, record, traces
 
 pytestmark = [pytest.mark.system, needs_browser]
 
-#: Takes memory until somebody ends it.
-GROWING = """<script>window.kept = [];
-setInterval(() => { for (let i = 0; i < 8; i++) window.kept.push(new Uint8Array(4e6).fill(i + 1)); }, 50);</script>"""
+
+def runs_of(numbers: list[int]) -> list[list[int]]:
+    """Frame numbers from each beginning of a page on."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if not runs or number < runs[-1][-1]:
+            runs.append([])
+        runs[-1].append(number)
+    return runs
 
 
-async def test_a_page_that_crashes_and_hangs_is_loaded_again_and_the_file_goes_on(tmp_path: Path) -> None:
+async def test_a_page_in_trouble_is_loaded_again_and_the_file_goes_on(tmp_path: Path) -> None:
+    """It crashes, never comes back to itself, and takes all memory; the process that draws for it crashes too."""
     before = traces()
     async with PageServer() as server:
-        browser = BrowserOptions(hang_timeout=3.0)
-        async with record(server.url("/frames?report=1"), tmp_path / "page.mp4", browser=browser) as recording:
-            await is_active(recording)
-            for renderer in renderers():
-                renderer.kill()
-            await eventually(lambda: len(server.reports) >= 2, "the page to be loaded again", 30.0)
+        loads: list[int] = []
 
-            # It is another page now, which hangs; the one after that works.
-            for renderer in renderers():
-                renderer.suspend()
-            begun = monotonic()
-            await eventually(lambda: len(server.reports) >= 3, "the page that hung to be loaded again", 40.0)
-            assert monotonic() - begun < 20.0
-            # What the page draws now is to be in the file.
-            here = recording.now.elapsed + 1.5
+        def drawn(loaded: int) -> bool:
+            """Whether the page was loaded so often, and has drawn some pictures since."""
+            loads[:] = list(dict.fromkeys(report["load"] for report in server.reports))
+            last = [report for report in server.reports if report["load"] == loads[-1]] if loads else []
+            return len(loads) == loaded and len(last) >= 3
+
+        async def goes_on(loaded: int, after: str) -> None:
+            await eventually(lambda: drawn(loaded), f"pictures {after}: {loads}", 40.0)
+            # What is on the screen now is to be in the file.
+            here = recording.now.elapsed + 0.5
             await eventually(lambda: recording.now.elapsed > here, "some more of it")
+
+        browser = BrowserOptions(memory=900_000_000, reloads=5)
+        url = server.url("/frames?drawn=1&orders=1")
+        async with record(url, tmp_path / "page.mp4", browser=browser) as recording:
+            await is_active(recording)
+            await goes_on(1, "of the page")
+            for renderer in processes_of("renderer"):
+                renderer.kill()
+            await goes_on(2, "after a crash")
+            server.orders.append("loop")
+            begun = monotonic()
+            await goes_on(3, "after it hung")
+            assert monotonic() - begun < 25.0
+            server.orders.append("grow")
+            await goes_on(4, "after it took too much memory")
+            for process in processes_of("gpu-process"):
+                process.kill()
+            seen, killed = len(server.reports), recording.now.elapsed
+            await eventually(lambda: len(server.reports) >= seen + 3, "pictures by another process", 40.0)
+            await goes_on(4, "by another process")
             recording.stop()
             result = await recording.wait()
     assert (result.state, result.reason) == (RecordingState.COMPLETE, EndReason.STOPPED)
-    assert any("crashed, and was loaded again" in warning for warning in result.warnings)
-    assert any("hung" in warning for warning in result.warnings)
-    numbers = numbers_of(read_pictures(tmp_path / "page.mp4"))
-    restarts = sum(after < former for former, after in pairwise(numbers))
-    assert restarts >= 1
+    troubles = [warning for warning in result.warnings if "loaded again" in warning]
+    for words in ("crashed", "hung for more than 4 s", "took more memory"):
+        assert any(words in trouble for trouble in troubles), f"{words}: {troubles}"
+    pictures = read_pictures(tmp_path / "page.mp4")
+    runs = runs_of(numbers_of(pictures))
+    assert len(runs) == 4, [(run[0], run[-1]) for run in runs]
+    assert all(len(set(run)) >= 10 for run in runs), [(run[0], run[-1]) for run in runs]
+    assert len({picture.number for picture in pictures if picture.at > killed}) >= 10
     await nothing_is_left(before)
 
 
 async def test_a_page_that_goes_on_crashing_ends_the_recording_with_its_file(tmp_path: Path) -> None:
     async with PageServer() as server:
-        server.pages["/growing"] = GROWING
+        server.orders.append("grow")
         browser = BrowserOptions(memory=700_000_000, reloads=0)
-        async with record(server.url("/growing"), tmp_path / "page.mp4", browser=browser) as recording:
+        async with record(server.url("/frames?orders=1"), tmp_path / "page.mp4", browser=browser) as recording:
             result = await recording.wait()
     assert result.state is RecordingState.FAILED
     assert re.search(r"took more memory than it may|crashed", str(result.error))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import psutil
 import pytest
 
 import pyegress
+from pyegress.browser.browser import Browser
+from pyegress.browser.page import Page
 from pyegress.browser.programs import missing_programs
+from pyegress.plan.browser_options import BrowserOptions
 from tests.support.waiting import eventually
 
 #: Small pictures: these tests are about content.
@@ -20,6 +24,20 @@ SMALL: dict[str, Any] = {"width": 640, "height": 360}
 STARTED = 60.0
 
 needs_browser = pytest.mark.skipif(missing_programs() is not None, reason=str(missing_programs()))
+
+
+@asynccontextmanager
+async def a_page(width: int = 640, height: int = 360, **options: Any) -> AsyncIterator[Page]:
+    """A tab of a browser of its own."""
+    chosen = BrowserOptions(load_tries=1, **options)
+    browser = await Browser.open(chosen, width=width, height=height, framerate=30, udp=False)
+    page = Page(browser, chosen, on_signal=lambda signal: None, on_warning=lambda text: None)
+    try:
+        await page.attach()
+        yield page
+    finally:
+        await page.aclose()
+        await browser.aclose()
 
 
 def record(url: str, output: Path, **options: Any) -> pyegress.Recording:
@@ -46,7 +64,7 @@ def traces() -> frozenset[Trace]:
 _LEFT = {
     "/tmp": ("pyegress-page-", ".org.chromium", ".X"),
     "/tmp/.X11-unix": ("X",),
-    "/dev/shm": ("pulse", ".org.chromium", ".com.google", "org.chromium"),
+    "/dev/shm": ("pyegress-page-", "pulse", ".org.chromium", ".com.google", "org.chromium"),
 }
 
 
@@ -67,12 +85,12 @@ async def is_active(recording: pyegress.Recording) -> None:
     await eventually(active, f"a recording: {recording.now}", STARTED)
 
 
-def renderers() -> list[psutil.Process]:
-    """The processes of ours that draw pages."""
+def processes_of(kind: str) -> list[psutil.Process]:
+    """Chromium's processes of a kind below ours: renderer, gpu-process."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if any(argument == "--type=renderer" for argument in process.cmdline()):
+            if any(argument == f"--type={kind}" for argument in process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue

@@ -59,9 +59,16 @@ class Playing:
     """A sink that is given encoded streams."""
 
     def __init__(
-        self, tmp_path: Path, output: SegmentOutput, streams: Streams | None = None, *, slow: bool = False
+        self,
+        tmp_path: Path,
+        output: SegmentOutput,
+        streams: Streams | None = None,
+        *,
+        slow: bool = False,
+        copied: bool = False,
     ) -> None:
         self.errors: list[EgressError] = []
+        self.copied = copied
         self.folder = tmp_path / "show"
         self.delivery = Slow(str(tmp_path)) if slow else InPlace(str(tmp_path))
         self.streams = streams or encoded(VideoCodec.H264, AudioCodec.AAC)
@@ -72,10 +79,13 @@ class Playing:
             started_at=lambda: STARTED,
             describe=lambda result, dropped: pytest.fail("a file"),
             request_keyframe=lambda: None,
+            copied=frozenset(self._specs) if copied else frozenset(),
         )
         self.sink = SegmentSink(output, source, self.delivery, on_failed=self.errors.append)
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
+        if self.copied:
+            return StreamSpec(first.codec, first.size, first)
         return self._specs[first.codec.kind]
 
     def play(self, start: float = 0.0, end: float = SECONDS) -> None:

@@ -14,7 +14,7 @@ from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.egress_info import starting_info
 from pyegress.plan.form import EgressRequest
-from pyegress.plan.recording_plan import FileOutput, Service, SessionLimits
+from pyegress.plan.recording_plan import FileOutput, RecordingPlan, Service, SessionLimits
 from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
 from pyegress.worker.assignment import Assignment, assign
 from pyegress.worker.delivered_session import DeliveredSession
@@ -96,6 +96,23 @@ async def test_copies_of_participants_and_pairs() -> None:
         room_name="r", audio_track_id="TR_A", video_track_id="TR_V", file_outputs=[FILE], preset=copy
     )
     assert copied(assigned(pair)).selection == TrackPair(audio_track_id="TR_A", video_track_id="TR_V")
+
+
+async def test_live_copies_are_what_encodings_are() -> None:
+    """With the file of a copy beside them, and the end of a copy."""
+    request = v2(
+        v2_file("talk"),
+        pb.Output(segments=pb.SegmentedFileOutput(filename_prefix="s")),
+        media=CAMERA,
+        preset="PASSTHROUGH",
+    )
+    session = assigned(request).session
+    assert isinstance(session, DeliveredSession)
+    assert isinstance(session.inner, RecordingSession)
+    plan = session.inner.plan
+    assert isinstance(plan, RecordingPlan)
+    assert plan.source == OneTrack(track_id="TR_1")
+    assert plan.copies_live
 
 
 async def test_a_layout_that_cannot_be_is_refused() -> None:

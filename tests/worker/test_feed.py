@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pyegress.clock import Monotonic
 from pyegress.codecs import Codec
 from pyegress.room.events import Source, TrackStats
 from pyegress.worker.feed import RATE_WINDOW, Feed
@@ -16,6 +17,10 @@ class Subscribed:
     def __init__(self) -> None:
         self.stats = TrackStats(packets=90, packets_lost=10, frames=7)
         self.unsubscribed = 0
+        self.asked: list[float] = []
+
+    def request_keyframe(self, now: Monotonic) -> None:
+        self.asked.append(now)
 
     def unsubscribe(self) -> None:
         self.unsubscribed += 1
@@ -52,6 +57,16 @@ async def test_ending_unsubscribes_once(tmp_path: Path) -> None:
     feed.end()
     assert feed.ended
     assert subscription.unsubscribed == 1
+
+
+async def test_key_frames_are_asked_for_while_there_is_somebody_to_ask(tmp_path: Path) -> None:
+    feed, subscription = feed_of(tmp_path), Subscribed()
+    feed.request_keyframe(at(0))
+    feed.subscription = subscription
+    feed.request_keyframe(at(1))
+    feed.end()
+    feed.request_keyframe(at(2))
+    assert subscription.asked == [at(1)]
 
 
 async def test_mutes_are_remembered(tmp_path: Path) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pyegress.codecs import Codec, Kind
 from pyegress.errors import OutputFailed
 from pyegress.outputs.disk import GrowingFile
 from pyegress.plan.recording_plan import NameSuffix, SegmentFormat
+from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.progress import Recorded
 from tests.media.encoding import clicks, stamps
 from tests.outputs.hls.streams import CLICKS, FPS, SECONDS
-from tests.support.hls import read_playlist, whole
+from tests.outputs.media import FPS as COPIED_FPS
+from tests.outputs.media import decode_video, opus, read_back, spec_of, video
+from tests.support.hls import read_playlist, stretches, whole
 from tests.support.waiting import eventually
 from tests.worker.segment_sinks import FMP4, STARTED, TS, Playing, Slow, files, output
 
@@ -171,3 +177,83 @@ async def test_parts_are_named_as_they_are_written(tmp_path: Path) -> None:
     assert playlist.ended
     assert "EXT-X-PART-INF" not in playlist.tags
     assert len(playlist.segments) == SECONDS
+
+
+def copied(tmp_path: Path, format_: SegmentFormat, codec: Codec) -> Playing:
+    """Copies to segments of a second: pictures with a key frame every 1.2 s, and Opus."""
+    pictures, sound = video(codec, 30, gop=30), opus(50)
+    streams = ((spec_of(pictures), spec_of(sound)), (pictures, sound))
+    return Playing(tmp_path, replace(output(format_), duration=1), streams, copied=True)
+
+
+def show(playing: Playing, frames: Sequence[EncodedFrame], start: float) -> float:
+    """Give pictures and as much sound from a second on; the second behind them."""
+    seconds = len(frames) / COPIED_FPS
+    said = [replace(packet, timestamp=packet.timestamp + round(start * 48_000)) for packet in opus(round(seconds * 50))]
+    shown = [replace(frame, timestamp=frame.timestamp + round(start * 90_000)) for frame in frames]
+    for packet in sorted((*shown, *said), key=lambda one: one.timestamp / one.codec.clock_rate):
+        playing.sink.packet(packet.codec.kind, packet)
+    return start + seconds
+
+
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP9])
+async def test_copies_of_another_size_have_another_initialization_segment(tmp_path: Path, codec: Codec) -> None:
+    playing = copied(tmp_path, FMP4, codec)
+    small, large = video(codec, 60, gop=30), video(codec, 60, (320, 180), gop=30)
+    at = show(playing, small, 0.0)
+    at = show(playing, large, at)
+    show(playing, small, at)
+    recorded = await playing.sink.finish()
+    assert not recorded.errors
+    playlist = read_playlist(playing.folder / "all.m3u8")
+    assert playlist.durations == pytest.approx([1.2] * 6)
+    assert playlist.target == 1, "the true maximum, rounded"
+    assert [segment.discontinuity for segment in playlist.segments] == [False, False, True, False, True, False]
+    maps = [segment.map_uri.rpartition("_")[2] for segment in playlist.segments]
+    assert maps == ["", "", "init-2.mp4", "", "init-3.mp4", ""]
+    assert [s.at - STARTED for s in playlist.segments] == pytest.approx([1.2 * n for n in range(6)], abs=0.001)
+    parts = stretches(playing.folder / "all.m3u8", tmp_path, "part.mp4")
+    shown = [decode_video(part) for part in parts]
+    assert [{size for _, size in part} for part in shown] == [{(160, 96)}, {(320, 180)}, {(160, 96)}]
+    times = [time for part in shown for time, _ in part]
+    assert times == pytest.approx([number / COPIED_FPS for number in range(180)], abs=1e-4)
+    live = read_playlist(playing.folder / "live.m3u8")
+    assert live.map_uri.endswith("_init.mp4")
+    assert [segment.uri for segment in live.segments] == [segment.uri for segment in playlist.segments[-5:]]
+
+
+async def test_a_transport_stream_goes_on_with_another_size(tmp_path: Path) -> None:
+    pictures = video(Codec.H264, 30, gop=30)
+    playing = Playing(tmp_path, output(TS), ((spec_of(pictures),), (pictures,)), copied=True)
+    for frame in pictures:
+        playing.sink.packet(Kind.VIDEO, frame)
+    for frame in video(Codec.H264, 30, (320, 180), gop=30):
+        playing.sink.packet(Kind.VIDEO, replace(frame, timestamp=frame.timestamp + 108_000))
+    await playing.sink.finish()
+    playlist = read_playlist(playing.folder / "all.m3u8")
+    assert playlist.durations == pytest.approx([1.2, 1.2])
+    assert [segment.discontinuity for segment in playlist.segments] == [False, True]
+    shown = decode_video(whole(playing.folder / "all.m3u8", tmp_path / "whole.ts"))
+    assert [size for _, size in shown] == [(160, 96)] * 30 + [(320, 180)] * 30
+
+
+async def test_copies_whose_pictures_come_late(tmp_path: Path) -> None:
+    """Sound alone is begun with after some seconds; the first picture begins another stretch, with both."""
+    playing = copied(tmp_path, FMP4, Codec.H264)
+    for packet in opus(350):
+        playing.sink.packet(Kind.AUDIO, packet)
+        if packet.timestamp % 48_000 == 0:
+            await asyncio.sleep(0)
+    path = playing.folder / "all.m3u8"
+    await eventually(path.exists, "sound alone is recorded")
+    show(playing, video(Codec.H264, 60, gop=30), 7.0)
+    recorded = await playing.sink.finish()
+    assert not recorded.errors
+    playlist = read_playlist(path)
+    assert [segment.discontinuity for segment in playlist.segments] == [*[False] * 7, True, False]
+    assert sum(playlist.durations) == pytest.approx(9.4, abs=0.05)
+    alone, both = (read_back(part) for part in stretches(path, tmp_path, "part.mp4"))
+    assert [track.codec for track in alone.tracks] == ["opus"]
+    assert sorted(track.codec for track in both.tracks) == ["h264", "opus"]
+    assert [len(track.payloads) for track in alone.tracks] == [350]
+    assert sorted(len(track.payloads) for track in both.tracks) == [60, 120]

@@ -62,6 +62,8 @@ FILE = RecordedFile(Path("out.mp4"), 1, 1.0, (), "", "", Wall(0.0), 0.0, 1.0)
 class Subscribed:
     stats = TrackStats()
 
+    def request_keyframe(self, now: Monotonic) -> None: ...
+
     def unsubscribe(self) -> None: ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Network, ip_network
 
+from pyegress.browser.url_rules import UrlRules
 from pyegress.plan.browser_options import BrowserOptions
 from pyegress.plan.host_patterns import Address, HostPattern
 
@@ -36,6 +37,7 @@ class AddressRules:
         self._deny = _patterns(options.deny_hosts)
         self._trusted = _patterns(options.trusted)
         self._private = options.block_private_networks
+        self._urls = UrlRules(options)
 
     def refuses_name(self, name: str, port: int) -> str:
         """What can be said before a name is resolved."""
@@ -44,7 +46,7 @@ class AddressRules:
             return "it is a metadata service"
         if any(pattern.fits_name(name, port) for pattern in self._deny):
             return "it is on the list of hosts that are denied"
-        return ""
+        return self._urls.refuses_host(name, port)
 
     def refuses(self, name: str, address: Address, port: int) -> str:
         """The verdict about the address that a name was resolved to."""

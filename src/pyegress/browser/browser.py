@@ -15,9 +15,12 @@ from pyegress.browser.failures import BrowserFailed
 from pyegress.browser.kept_processes import KeptProcesses
 from pyegress.browser.programs import Programs, find_programs, shared_memory_is_small
 from pyegress.browser.proxy import FilteringProxy
+from pyegress.browser.request_filter import RequestFilter
 from pyegress.browser.sound_server import SoundServer, open_sound
 from pyegress.browser.switches import Situation, preferences, switches
+from pyegress.browser.url_rules import UrlRules
 from pyegress.browser.x_display import XDisplay, open_display
+from pyegress.browser.x_refresh import refresh_rate
 from pyegress.errors import EgressError
 from pyegress.plan.browser_options import BrowserOptions, Sandbox
 
@@ -38,6 +41,7 @@ class Browser:
         display: XDisplay,
         sound: SoundServer,
         devtools: DevTools,
+        requests: RequestFilter,
         warnings: tuple[str, ...],
     ) -> None:
         self.processes = processes
@@ -45,18 +49,20 @@ class Browser:
         self.display = display
         self.sound = sound
         self.devtools = devtools
+        self.requests = requests
         self.warnings = warnings
 
     @classmethod
-    async def open(cls, options: BrowserOptions, *, width: int, height: int, udp: bool) -> Self:
-        """Start everything; the window shows about:blank. `udp`: WebRTC may send it. Raises EgressError."""
-        programs = find_programs(options.executable)
+    async def open(cls, options: BrowserOptions, *, width: int, height: int, framerate: int, udp: bool) -> Self:
+        """Start everything; the window shows about:blank. `framerate` is how many pictures a second are wanted, `udp`:
+        WebRTC may send it. Raises EgressError."""
+        programs, refresh = find_programs(options.executable), refresh_rate(framerate)
         proxy = FilteringProxy(options)
         processes = await KeptProcesses.open()
         try:
             try:
                 async with asyncio.TaskGroup() as group:
-                    displayed = group.create_task(open_display(processes, programs.display, width, height))
+                    displayed = group.create_task(open_display(processes, programs.display, width, height, refresh))
                     sounding = group.create_task(open_sound(processes, programs.sound))
                     hindered = group.create_task(_sandbox_obstacle(processes, options))
                     group.create_task(proxy.open())
@@ -74,11 +80,18 @@ class Browser:
                 small_shared_memory=shared_memory_is_small(),
             )
             devtools = await _start(processes, programs, display, sound, switches(options, situation))
+            requests = RequestFilter(devtools, UrlRules(options))
+            browser = cls(processes, proxy, display, sound, devtools, requests, warnings)
         except BaseException:
             await proxy.aclose()
             await processes.aclose()
             raise
-        return cls(processes, proxy, display, sound, devtools, warnings)
+        try:
+            await requests.open()
+        except BaseException:
+            await browser.aclose()
+            raise
+        return browser
 
     @property
     def gone(self) -> asyncio.Future[int]:
@@ -87,9 +100,11 @@ class Browser:
 
     async def aclose(self) -> None:
         """End everything, leave nothing. Idempotent, bounded."""
+        await self.requests.aclose()
         await self.devtools.aclose()
         await self.processes.aclose()
         await self.proxy.aclose()
+        self.display.close()
 
 
 def _profile(folder: Path) -> str:

@@ -6,7 +6,8 @@ subreaper of its descendants: what changes its session or loses its parent stays
 pyegress and no site packages: it is ready within milliseconds.
 
 Messages are JSON in packets. In: `start` (name), `argv`, `env`, `fds` (the numbers that the descriptors sent along
-get), `remove` (paths that its end has to remove). Out: `started`, `failed` or `ended` with the name, and `status`.
+get), `remove` (files and folders that its end has to remove). Out: `started`, `failed` or `ended` with the name, and
+`status`.
 """
 
 from __future__ import annotations
@@ -127,8 +128,11 @@ class Keeper:
             with suppress(ChildProcessError):
                 os.waitpid(-1, 0)
         for path in self._remove:
-            with suppress(OSError):
-                os.unlink(path)
+            if os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    os.unlink(path)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

@@ -109,7 +109,7 @@ class KeptProcesses:
         return self.pids[name]
 
     def remove_at_end(self, *paths: str) -> None:
-        """Files outside of the folder that must not stay."""
+        """Files and folders outside of the folder that must not stay."""
         with suppress(OSError):
             self._control.send(json.dumps({"remove": paths}).encode())
 

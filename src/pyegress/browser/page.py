@@ -22,10 +22,14 @@ from pyegress.plan.stream_urls import redact_page_url
 
 logger = logging.getLogger(__name__)
 
+#: Chromium's windows are at least so wide, in pixels. A page that is narrower lies in the window's upper left corner.
+_NARROWEST = 500
 #: A page that is loaded and draws nothing is ready after this many seconds.
 _NOTHING_TO_PAINT = 1.0
-#: Seconds between questions whether the page is alive.
-_PULSE = 1.0
+#: Seconds between questions whether the page is alive: with `hang_timeout` less than 5, by which it is to be noticed.
+_PULSE = 0.5
+#: ... and how much memory it takes, which costs milliseconds.
+_WEIGHING = 2.0
 #: A page that lived this long may crash as often as a new one.
 _FORGIVEN = 60.0
 _READ_ERROR = """(() => { const found = document.querySelector("div.error");
@@ -49,7 +53,7 @@ class Page:
     ) -> None:
         """`on_signal` gets START_RECORDING and END_RECORDING, `on_warning` what the user should know."""
         self.console = Console()
-        self._browser = browser
+        self.browser = browser
         self._options = options
         self._on_signal = on_signal
         self._on_warning = on_warning
@@ -58,6 +62,7 @@ class Page:
         self._target = ""
         self._session = ""
         self._frame = ""
+        self._weighed = 0.0
         self._status: int | None = None
         self._document = ""
         self._loaded = asyncio.Event()
@@ -68,21 +73,24 @@ class Page:
 
     async def attach(self) -> None:
         """Listen to the tab. Raises BrowserFailed."""
-        call = self._browser.devtools.call
+        call = self.browser.devtools.call
         targets = (await call("Target.getTargets"))["targetInfos"]
         self._target = next((one["targetId"] for one in targets if one["type"] == "page"), "")
         if not self._target:
             raise BrowserFailed("Chromium shows no page")
         attached = await call("Target.attachToTarget", {"targetId": self._target, "flatten": True})
         self._session = attached["sessionId"]
-        self._browser.devtools.listen(self._session, self._on_event)
-        self._browser.devtools.listen("", self._on_browser_event)
+        self.browser.devtools.listen(self._session, self._on_event)
+        self.browser.devtools.listen("", self._on_browser_event)
         await asyncio.gather(
             *(self._call(f"{domain}.enable") for domain in ("Page", "Runtime", "Network", "Inspector", "Log")),
             self._call("Page.setLifecycleEventsEnabled", {"enabled": True}),
             call("Target.setDiscoverTargets", {"discover": True}),
             ignore_refusal(call("Browser.setDownloadBehavior", {"behavior": "deny"})),
         )
+        if (display := self.browser.display).width < _NARROWEST:
+            size = {"width": display.width, "height": display.height, "deviceScaleFactor": 1, "mobile": False}
+            await self._call("Emulation.setDeviceMetricsOverride", size)
 
     async def load(self, url: str) -> None:
         """Open the page; returns when it is loaded and has drawn something. Raises PageFailed, BrowserFailed."""
@@ -101,7 +109,7 @@ class Page:
                 if error is None:
                     break
                 if number == tries or not error.removeprefix("net::").startswith(_RETRIED):
-                    raise load_error(self._shown, error, self._proxy_reason(), self.console.summary())
+                    raise load_error(self._shown, error, self._refusal(), self.console.summary())
             logger.info("the page is tried again: %s", error or "timed out")
         if self._status is not None and self._status >= 400:
             raise status_error(self._shown, self._status)
@@ -152,7 +160,7 @@ class Page:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     async def _call(self, method: str, parameters: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-        return await self._browser.devtools.call(method, parameters, session=self._session, **options)
+        return await self.browser.devtools.call(method, parameters, session=self._session, **options)
 
     async def _evaluate(self, expression: str, timeout: float = 5.0) -> Any:
         """The value of an expression in the page; None when it does not answer."""
@@ -197,8 +205,10 @@ class Page:
         with suppress(TimeoutError):
             async with asyncio.timeout(_PULSE):
                 await self._crashed.wait()
-        if not self._crashed.is_set() and (limit := self._options.memory):
-            taken = tree_bytes(self._browser.processes.pids["chromium"])
+        now, limit = asyncio.get_running_loop().time(), self._options.memory
+        if limit and not self._crashed.is_set() and now >= self._weighed + _WEIGHING:
+            self._weighed = now
+            taken = tree_bytes(self.browser.processes.pids["chromium"])
             if taken > limit:
                 await self._kill_renderers()
                 return f"took more memory than it may ({taken / 1e9:.1f} GB)"
@@ -219,14 +229,14 @@ class Page:
         except TimeoutError:
             raise timeout_error(self._shown, self._options.load_timeout, 1) from None
         if error is not None:
-            raise load_error(self._shown, error, self._proxy_reason())
+            raise load_error(self._shown, error, self._refusal())
         if self._status is not None and self._status >= 400:
             raise status_error(self._shown, self._status)
 
     async def _kill_renderers(self) -> None:
         """A page that hangs listens to nothing else."""
         try:
-            found = (await self._browser.devtools.call("SystemInfo.getProcessInfo", timeout=5.0))["processInfo"]
+            found = (await self.browser.devtools.call("SystemInfo.getProcessInfo", timeout=5.0))["processInfo"]
         except DevToolsError:
             return
         for process in found:
@@ -237,10 +247,13 @@ class Page:
             async with asyncio.timeout(5.0):
                 await self._crashed.wait()
 
-    def _proxy_reason(self) -> str:
+    def _refusal(self) -> str:
+        """Why the document was not reached, as far as lists and the proxy know."""
+        if reason := self.browser.requests.reason(self._document):
+            return reason
         parts = urlsplit(self._document)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        return self._browser.proxy.reason(parts.hostname or "", port)
+        return self.browser.proxy.reason(parts.hostname or "", port)
 
     def _on_event(self, method: str, event: dict[str, Any]) -> None:
         match method:
@@ -287,7 +300,7 @@ class Page:
             info = event["targetInfo"]
             if info["type"] in ("page", "background_page") and info["targetId"] != self._target:
                 logger.info("a window that the page opened is closed")
-                self._later(self._browser.devtools.call("Target.closeTarget", {"targetId": info["targetId"]}))
+                self._later(self.browser.devtools.call("Target.closeTarget", {"targetId": info["targetId"]}))
 
     def _complain(self, kind: str, text: str) -> None:
         logger.info("page: %s", self.console.add(kind, text))

@@ -29,14 +29,17 @@ _TLS = "Correct the certificate, or set browser.insecure where that does no harm
 
 
 def load_error(shown: str, text: str, reason: str, console: str = "") -> PageFailed:
-    """`shown` is the URL without secrets, `text` Chromium's error, `reason` what the proxy knows."""
+    """`shown` is the URL without secrets, `text` Chromium's error, `reason` what lists and the proxy know."""
     code = text.removeprefix("net::")
+    if reason and code.startswith("ERR_BLOCKED_BY_CLIENT"):
+        return _failed(shown, reason, "Choose another page, or change browser.allow_urls or deny_urls", console)
     if reason and "SOCKS" in code:
         remedy = "Check the URL"
         if "resolved" in reason:
             remedy = "Check the URL, and the DNS of this machine"
         elif "reached" in reason or "list" in reason or "pyegress" in reason:
-            remedy = "Choose another page, or change browser.allow_hosts, deny_hosts or block_private_networks"
+            remedy = "Choose another page, or change browser.allow_hosts, deny_hosts, allow_urls, deny_urls or "
+            remedy += "block_private_networks"
         elif "refuses" in reason:
             remedy = "Check that the server runs, and the port"
         return _failed(shown, f"its host cannot be reached: {reason}", remedy, console)

@@ -24,9 +24,9 @@ RATE, CHANNELS = 48_000, 2
 #: Bytes of one sample of both sides: float32, little endian.
 _FRAME = 8
 _READ = 1024 * 1024
-#: By how much Chromium gives sound later than the picture that belongs to it, seconds: 33 ms with <video>, about 50 ms
-#: with WebAudio.
-_LATE = 0.04
+#: By how much Chromium gives sound later than the picture that belongs to it, seconds: 26 to 51 ms where a page draws
+#: with pauses or plays a <video>, 10 ms where it draws all the time, for whose pictures Chromium takes longer.
+_LATE = 0.03
 #: A read that waited for less than this, in seconds, was not there at the moment of its block.
 _WAITED = 0.001
 READY_TIMEOUT = 20.0

@@ -13,6 +13,7 @@ _NO_FEATURES = (
     *("DialMediaRouteProvider", "AutofillServerCommunication", "CertificateTransparencyComponentUpdater"),
     *("InterestFeedContentSuggestions", "PaintHolding", "PrivacySandboxSettings4", "SidePanelPinning"),
     *("IntensiveWakeUpThrottling", "LensOverlay", "ProcessPerSiteUpToMainFrameThreshold"),
+    "NetworkTimeServiceQuerying",
     # A page of the network that reaches into ours meets the proxy, and needs no prompt.
     *("LocalNetworkAccessChecks", "BlockInsecurePrivateNetworkRequests"),
 )
@@ -126,6 +127,9 @@ def preferences() -> dict[str, Any]:
         "autofill": {"enabled": False, "profile_enabled": False, "credit_card_enabled": False},
         "download": {"prompt_for_download": False},
         "download_restrictions": 3,
+        # A page that prints would be behind the preview, and stand still.
+        "printing": {"enabled": False},
+        "signin": {"allowed": False, "allowed_on_next_startup": False},
         "safebrowsing": {"enabled": False},
         "search": {"suggest_enabled": False},
         "alternate_error_pages": {"enabled": False},

@@ -100,6 +100,7 @@ def _psrpc(config: ServiceConfig, supervisor: Supervisor, announced: Callable[[s
         settings=DoorSettings(io=timeouts, orphans=OrphanPolicy.after(config.orphan_timeout)),
         announced=announced,
         outbox=Path(config.state_directory, "outbox.db"),
+        figures=supervisor.calls,
     )
     return Door("psrpc over Redis", door.open, door.aclose, door.stop_accepting)
 

@@ -255,6 +255,24 @@ def web(
             "--block-private-networks", help="The page reaches no private addresses.", rich_help_panel=_BROWSER
         ),
     ] = False,
+    allow_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="The page reaches nothing else: example.com, https://*.example.com/public/. May be repeated.",
+            rich_help_panel=_BROWSER,
+            show_default=False,
+        ),
+    ] = None,
+    deny_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="The page does not reach this; of two patterns that fit the more precise one decides.",
+            rich_help_panel=_BROWSER,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Record what a web page shows and plays: in Chromium, at exactly the size of the output.
 
@@ -277,7 +295,12 @@ def web(
             audio_only=audio_only,
             video_only=video_only,
             browser=BrowserOptions(
-                executable=chromium, webgl=webgl, insecure=insecure, block_private_networks=block_private_networks
+                executable=chromium,
+                webgl=webgl,
+                insecure=insecure,
+                block_private_networks=block_private_networks,
+                allow_urls=tuple(allow_url or ()),
+                deny_urls=tuple(deny_url or ()),
             ),
             **{name: value for name, value in given.items() if name not in CONNECTION},
             **common.encoding(),

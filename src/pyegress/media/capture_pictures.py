@@ -20,13 +20,16 @@ from pyegress.media.screen_format import ScreenFormat
 from pyegress.media.taps import PictureTap, PictureTaps
 from pyegress.media.thinning import Thinning
 
-#: Of the output's period: a screen that changes again sooner is drawn faster than the output's rate. Just above half,
-#: so that of a page that draws twice as fast every other picture is taken.
+#: Of the output's period: a screen that changes again sooner, and then again, is drawn faster than the output's rate.
+#: Just above half, so that of a page that draws twice as fast every other picture is taken. One that does so once had a
+#: picture that came late, as of a video whose pictures fall between two of Chromium's.
 _TOO_SOON = 0.6
 #: ... and what was drawn too soon and stayed is taken after this much.
 _STAYED = 1.1
 #: Seconds beyond what the pacer needs: for a look that comes late.
 _MARGIN = 0.01
+#: How often a picture is read at most: who draws faster than can be read has no whole ones.
+_READS = 3
 
 
 class CapturePictures:
@@ -62,6 +65,8 @@ class CapturePictures:
         self._waiting: deque[tuple[float, av.VideoFrame]] = deque()
         self._shown: av.VideoFrame | None = None
         self._looked = 0.0
+        #: The screen changes faster than the output, and not only once: it is looked at no sooner than after a rest.
+        self._crowded = self._short = False
         #: It is too soon to look again.
         self._resting = False
         #: Something was drawn too soon.
@@ -69,9 +74,8 @@ class CapturePictures:
 
     def begin(self) -> None:
         """Second 0: whatever the screen shows is its picture."""
-        self._screen.reset()
-        self._shown = self._format.convert(self._screen.grab())
-        self._looked, self._resting = 0.0, True
+        _, self._shown = self._picture()
+        self._looked = 0.0
 
     def step(self) -> None:
         """Look, or render the tick that is due, or wait for one of both, at most a period."""
@@ -86,7 +90,7 @@ class CapturePictures:
                 self._rest(min(rest, due))
                 return
             self._resting = False
-            self._missed = self._screen.wait(0.0)
+            self._missed = self._crowded = self._screen.wait(0.0)
             if self._missed:
                 self._screen.reset()
         patience = due
@@ -122,10 +126,21 @@ class CapturePictures:
             self._encoder.abort()
 
     def _look(self) -> None:
-        at = self._now()
-        self._screen.reset()
-        self._waiting.append((at, self._format.convert(self._screen.grab())))
-        self._looked, self._resting, self._missed = at, True, False
+        at, picture = self._picture()
+        self._waiting.append((at, picture))
+        short = at - self._looked < _TOO_SOON * self._period
+        self._crowded = self._crowded or (short and self._short)
+        self._looked, self._short, self._resting, self._missed = at, short, self._crowded, False
+
+    def _picture(self) -> tuple[float, av.VideoFrame]:
+        """The screen as it is now, and when that is. What is drawn while it is read would be half on it: read again."""
+        for _ in range(_READS):
+            at = self._now()
+            self._screen.reset()
+            picture = self._format.convert(self._screen.pixels)
+            if self._screen.untouched():
+                break
+        return at, picture
 
     def _render(self, lag: float) -> None:
         tick, self.tick = self.tick, self.tick + 1

@@ -25,8 +25,12 @@ class Screen(Protocol):
     def reset(self) -> None:
         """From now on `wait` tells of what is drawn after this."""
 
-    def grab(self) -> object:
-        """The screen as it is now: a buffer of blue, green, red, nothing; valid until the next one."""
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """What is on it, (height, width, 4): blue, green, red, nothing. It may change while it is looked at."""
+
+    def untouched(self) -> bool:
+        """Whether nothing was drawn since the last `reset`."""
 
     def close(self) -> None:
         """Idempotent."""

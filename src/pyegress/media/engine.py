@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
 from pyegress.clock import Monotonic, monotonic
 from pyegress.codecs import Kind
 from pyegress.media.audio_encoder import AudioEncoder
+from pyegress.media.copy_side import CopySide
 from pyegress.media.director import Director
 from pyegress.media.encoder_thread import EncoderThread
 from pyegress.media.engine_messages import Begin, Blank, End, EngineStats, Finish, Frame, Message, Pause, Report, Resume
@@ -56,7 +57,8 @@ class MediaEngine:
 
     `on_packet` gets encoded frames of the output in the order of their time, from threads of the engine; timestamps in
     90 kHz for video, in the encoding's sample rate for audio. Only the kinds in `encoded` have an encoder; `pictures`
-    and `on_sound` get what is rendered as it is, on the media thread. `on_failed` is called once, from such a thread.
+    and `on_sound` get what is rendered as it is, on the media thread. Kinds in `copies` are not composed: their frames
+    go there with their places. `on_failed` is called once, from such a thread.
     A `live` output begins half a second after the first media, and stays that far behind the present.
     """
 
@@ -70,6 +72,7 @@ class MediaEngine:
         on_packet: Callable[[Kind, EncodedFrame], None],
         on_failed: Callable[[BaseException], None],
         encoded: frozenset[Kind] = _BOTH,
+        copies: Mapping[Kind, CopySide] | None = None,
         pictures: Sequence[PictureTap] = (),
         on_sound: SoundTap | None = None,
         timeline: SessionTimeline | None = None,
@@ -101,6 +104,7 @@ class MediaEngine:
         self._round, self._block = (LIVE_ROUND, _LIVE_BLOCK) if live else (FILE_ROUND, _FILE_BLOCK)
         self._video_encoding, self._audio_encoding = video, audio
         self._encoded, self._taps, self._on_sound = encoded, pictures, on_sound
+        self._copies = dict(copies or {})
         self._video: PictureSide | None = None
         self._audio: SoundSide | None = None
         self._done: Future[None] = Future()
@@ -125,7 +129,8 @@ class MediaEngine:
 
     def steps(self) -> list[Step]:
         """Decoders, picture and mix with their counters. Any thread."""
-        return [step for side in (self._video, self._audio) if side is not None for step in side.steps()]
+        sides = [side for side in (self._video, self._audio, *self._copies.values()) if side is not None]
+        return [step for side in sides for step in side.steps()]
 
     def post(self, message: Message) -> None:
         """Something arrived or changed. Any thread; never blocks."""
@@ -189,6 +194,8 @@ class MediaEngine:
                     self._timeline.muted(blank.track, blank.at)
                     if self._video is not None:
                         self._video.change(blank)
+                    for copies in self._copies.values():
+                        copies.mute(blank.track, blank.at - self._zero if self._zero is not None else 0.0)
                 case End() as end:
                     self._end(end)
                 case Pause(at=at):
@@ -205,7 +212,9 @@ class MediaEngine:
         self._ended.discard(begin.track)
         self._held.setdefault(begin.track, deque())
         self._first.add(begin.track)
-        if begin.codec.kind is Kind.VIDEO and self._video is not None:
+        if (copies := self._copies.get(begin.codec.kind)) is not None:
+            copies.begin(begin.track)
+        elif begin.codec.kind is Kind.VIDEO and self._video is not None:
             self._video.begin(begin.track)
         elif begin.codec.kind is Kind.AUDIO and self._audio is not None:
             self._audio.begin(begin)
@@ -232,6 +241,9 @@ class MediaEngine:
                 frame, first = held.popleft()
                 length = frame.duration / frame.codec.clock_rate or _PICTURE
                 self._media_end = max(self._media_end, Monotonic(at + length))
+                if (copies := self._copies.get(frame.codec.kind)) is not None:
+                    copies.push(track, frame, at - zero)
+                    continue
                 side = self._video if frame.codec.kind is Kind.VIDEO else self._audio
                 if side is not None:
                     side.push(track, frame, first, at - zero)
@@ -239,6 +251,8 @@ class MediaEngine:
                 over.append(track)
         for track in over:
             del self._held[track]
+            for copies in self._copies.values():
+                copies.end(track)
             if self._audio is not None:
                 self._audio.remove(track)
 
@@ -258,6 +272,8 @@ class MediaEngine:
         self._hand_out(zero, until + _AHEAD)
         if self._audio is not None:
             self._audio.render(int(seconds * MIX_RATE))
+        for copies in self._copies.values():
+            copies.render(seconds)
         video = self._video
         if video is None:
             return max(self._round, self._block / MIX_RATE)
@@ -288,6 +304,8 @@ class MediaEngine:
     def _render_to_end(self, zero: Monotonic, seconds: float) -> None:
         if self._audio is not None:
             self._audio.render_to(round(seconds * MIX_RATE))
+        for copies in self._copies.values():
+            copies.render(seconds)
         if self._video is not None:
             self.stats.lag = 0.0
             self._video.render_to(seconds, zero, self._gap)

@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.filter import Graph
+from numpy.typing import NDArray
 
 from pyegress.media.libyuv import library
 from pyegress.media.planes import planes_of, tag
@@ -28,19 +29,18 @@ class ScreenFormat:
         self._between = av.VideoFrame(width, height, "yuv420p")
         self._graph = _matrix(width, height) if self._library is not None else _scaler(width, height)
 
-    def convert(self, pixels: object) -> av.VideoFrame:
-        """A picture of its own. `pixels` is a buffer of rows without gaps."""
+    def convert(self, pixels: NDArray[np.uint8]) -> av.VideoFrame:
+        """A picture of its own. `pixels` are (height, width, 4), without gaps between those of a row."""
         width, height = self._width, self._height
-        screen = np.frombuffer(pixels, np.uint8).reshape(height, width, 4)  # type: ignore[call-overload]
         if self._library is None:
-            frame = av.VideoFrame.from_numpy_buffer(screen, format="bgra")
+            frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="bgra")
         else:
             frame = self._between
             frame.make_writable()
             targets: list[ctypes.c_void_p | int] = []
             for plane in planes_of(frame):
                 targets += [ctypes.c_void_p(plane.ctypes.data), plane.strides[0]]
-            self._library.ARGBToI420(ctypes.c_void_p(screen.ctypes.data), 4 * width, *targets, width, height)
+            self._library.ARGBToI420(ctypes.c_void_p(pixels.ctypes.data), pixels.strides[0], *targets, width, height)
         frame.pts, frame.time_base = 0, _TIME_BASE
         self._graph.push(frame)
         drawn = self._graph.pull()

@@ -111,7 +111,7 @@ def check_hardware(encoding: VideoEncoding | None) -> None:
         _open(encoding, DEFAULT_GOP, low_latency=False, hardware=True)
 
 
-def _threads(encoding: VideoEncoding) -> int:
+def threads_for(encoding: VideoEncoding) -> int:
     """As many as the pictures need, where nobody says a number."""
     if encoding.threads:
         return encoding.threads
@@ -123,7 +123,7 @@ def _threads(encoding: VideoEncoding) -> int:
 
 
 def _open(encoding: VideoEncoding, gop: int, *, low_latency: bool, hardware: bool) -> av.VideoCodecContext:
-    threads = _threads(encoding)
+    threads = threads_for(encoding)
     name = NVENC if hardware else ENCODERS[encoding.codec]
     context = av.CodecContext.create(name, "w")
     assert isinstance(context, av.VideoCodecContext)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from pyegress.clock import Monotonic
 from pyegress.codecs import Codec
 from pyegress.outputs.opus import SHORTEST, opus_channels, opus_silence, opus_ticks
 from pyegress.outputs.wav import G711_SILENCE
@@ -38,7 +39,8 @@ class GapFiller(Protocol):
         """Silence up to `pts`, then the packet itself; nothing if its time has been filled already."""
 
     def fill_until(self, ticks: int) -> Iterator[Placed]:
-        """Silence that ends at `ticks` or less than one shortest packet before it. Nothing before the first packet."""
+        """Silence that ends at `ticks` or less than one shortest packet before it. Nothing before the first packet,
+        unless it was said where the audio begins."""
 
     def shift(self, ticks: int) -> None:
         """What has been given out is moved by so much: go on behind it."""
@@ -78,7 +80,7 @@ class OpusGapFiller:
         yield frame, at
 
     def fill_until(self, ticks: int) -> Iterator[Placed]:
-        if self._last is not None:
+        if self._end is not None:
             yield from self._fill(ticks)
 
     def shift(self, ticks: int) -> None:
@@ -87,12 +89,12 @@ class OpusGapFiller:
 
     def _fill(self, ticks: int) -> Iterator[Placed]:
         assert self._end is not None
-        assert self._last is not None
+        arrival = self._last.arrival if self._last is not None else Monotonic(0.0)
         while ticks - self._end >= SHORTEST:
             duration, payload = opus_silence(ticks - self._end, stereo=self._stereo)
             at = self._end
             self._end = at + duration
-            yield EncodedFrame(Codec.OPUS, payload, at, self._last.arrival, duration=duration), at
+            yield EncodedFrame(Codec.OPUS, payload, at, arrival, duration=duration), at
 
 
 class G711GapFiller:

@@ -30,10 +30,12 @@ _LAST_FRAME = 0.033
 
 @dataclass(frozen=True, slots=True)
 class ListedSegment:
-    """A segment as playlists may name it: its name in the storage, and seconds."""
+    """A segment as playlists may name it: its name in the storage, and seconds; the name of its initialization segment,
+    if it has one."""
 
     name: str
     duration: float
+    header: str = ""
 
 
 def finish_segment(path: Path, header: Path | None = None) -> LeftFile | None:
@@ -97,7 +99,12 @@ def end_playlist(text: str, name: str, segments: Sequence[ListedSegment], header
         lines += [f'{_MAP}URI="{relative_uri(header, name)}"'] if header else []
     known = [uris.index(lines[index]) for index in listed if lines[index] in uris]
     at = _end_date(lines)
-    for segment, uri in list(zip(segments, uris, strict=True))[max(known, default=-1) + 1 :]:
+    last = max(known, default=-1)
+    former = segments[last].header if last >= 0 else header
+    for segment, uri in list(zip(segments, uris, strict=True))[last + 1 :]:
+        if segment.header and segment.header != former:
+            former = segment.header
+            lines += ["#EXT-X-DISCONTINUITY", f'{_MAP}URI="{relative_uri(former, name)}"']
         if at is not None:
             lines.append(_DATE + at.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
             at += timedelta(seconds=segment.duration)

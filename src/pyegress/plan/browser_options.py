@@ -29,8 +29,10 @@ class BrowserOptions:
 
     `executable` "" is any Chromium or Chrome that is found. `flags` are switches of Chromium with their values ("" for
     none) that come last. Hosts are `example.com`, `*.example.com`, an address or a network (`10.0.0.0/8`), each may end
-    in `:port`; `allow_hosts` leaves everything else out, `deny_hosts` goes before it. `own` are addresses of ours that
-    no page may reach, `host:port`, or `:port` on this machine.
+    in `:port`; `allow_hosts` leaves everything else out, `deny_hosts` goes before it. URLs are such a host with
+    `https://` before it or without, and the beginning of a path behind it or without (`https://example.com/public/`);
+    `allow_urls` leaves everything else out, and between it and `deny_urls` the more precise pattern decides. `own` are
+    addresses of ours that no page may reach, `host:port`, or `:port` on this machine.
     """
 
     executable: str = ""
@@ -51,6 +53,8 @@ class BrowserOptions:
     udp: Udp = Udp.TEMPLATES
     allow_hosts: tuple[str, ...] = ()
     deny_hosts: tuple[str, ...] = ()
+    allow_urls: tuple[str, ...] = ()
+    deny_urls: tuple[str, ...] = ()
     block_private_networks: bool = False
     own: tuple[str, ...] = ()
     #: `host:port` that may be reached although it is private: the LiveKit server and the templates.

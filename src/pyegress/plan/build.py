@@ -10,13 +10,20 @@ from pyegress.errors import InvalidRequest
 from pyegress.plan.containers import Container, Live
 from pyegress.plan.copy_plan import Connection
 from pyegress.plan.encoding_options import check_sample_rate, check_wish
-from pyegress.plan.encodings import AudioEncoding, EncodingWish, VideoEncoding, audio_encoding, video_encoding
+from pyegress.plan.encodings import (
+    AudioCodec,
+    AudioEncoding,
+    EncodingWish,
+    VideoEncoding,
+    audio_encoding,
+    video_encoding,
+)
 from pyegress.plan.file_names import file_name, named_container
 from pyegress.plan.form import EgressRequest, Form
 from pyegress.plan.negotiation import FileChoice, negotiate
 from pyegress.plan.output_names import Naming
 from pyegress.plan.output_options import FileWish, ReadOutputs, images_need_video, only_sound, read_outputs
-from pyegress.plan.passthrough import check_passthrough
+from pyegress.plan.passthrough import FORMATS, PROTOCOLS, check_passthrough, needs_aac
 from pyegress.plan.recording_plan import (
     FileOutput,
     Output,
@@ -34,13 +41,9 @@ from pyegress.plan.refusals import invalid_field, invalid_url
 from pyegress.plan.request_forms import read_form
 from pyegress.plan.selection import OneTrack
 from pyegress.plan.storage import LocalStorage
-from pyegress.plan.stream_urls import StreamProtocol
 from pyegress.plan.websocket_format import SoundEncoding, websocket_format
 
 _Number = TypeVar("_Number", int, float)
-
-_PROTOCOLS = {StreamProtocol.RTMP: Live.RTMP, StreamProtocol.SRT: Live.SRT, StreamProtocol.WEBSOCKET: Live.WEBSOCKET}
-_FORMATS = {SegmentFormat.MPEG_TS: Live.HLS, SegmentFormat.FMP4: Live.HLS_FMP4}
 
 
 def plan_recording(request: EgressRequest, start: Start, service: Service) -> RecordingPlan:
@@ -66,7 +69,7 @@ def plan_recording(request: EgressRequest, start: Start, service: Service) -> Re
     # A WebSocket gets decoded sound, also from a Track egress.
     copies = form.passthrough and not isinstance(outputs.stream, WebsocketOutput)
     if copies:
-        planned = _copied(outputs, service)
+        audio, planned = _copied(form, outputs, wish, service)
     else:
         audio, video, planned = _encoded(form, outputs, wish, service)
     rules = [rule for rule in service.limits.rules if rule.fits(form.type, form.room_name)]
@@ -163,12 +166,19 @@ def _named(file: FileWish, service: Service) -> Container | None:
     return named_container(file.path, any_extension=service.any_extension)
 
 
-def _copied(outputs: ReadOutputs, service: Service) -> tuple[Output, ...]:
+def _copied(
+    form: Form, outputs: ReadOutputs, wish: EncodingWish, service: Service
+) -> tuple[AudioEncoding | None, tuple[Output, ...]]:
     file = outputs.file
+    audio = audio_encoding(AudioCodec.AAC, wish, live=False) if form.audio and needs_aac(outputs) else None
+    if audio is not None:
+        check_sample_rate(audio)
+    if outputs.segments and service.hls_part:
+        outputs = replace(outputs, segments=_with_parts(outputs.segments, service.hls_part))
     planned = (
         FileOutput(file.path, file.type.value, file.storage, file.manifest, service.any_extension) if file else None
     )
-    return _together(planned, outputs)
+    return audio, _together(planned, outputs)
 
 
 def _together(file: FileOutput | None, outputs: ReadOutputs) -> tuple[Output, ...]:
@@ -179,9 +189,9 @@ def _encoded(
     form: Form, outputs: ReadOutputs, wish: EncodingWish, service: Service
 ) -> tuple[AudioEncoding | None, VideoEncoding | None, tuple[Output, ...]]:
     file, segments, stream = outputs.file, outputs.segments, outputs.stream
-    live = [_FORMATS[segments.format]] if segments else []
+    live = [FORMATS[segments.format]] if segments else []
     if stream is not None:
-        live.append(_PROTOCOLS[stream.protocol] if isinstance(stream, StreamOutput) else Live.WEBSOCKET)
+        live.append(PROTOCOLS[stream.protocol] if isinstance(stream, StreamOutput) else Live.WEBSOCKET)
     chosen = negotiate(
         audio=form.audio,
         video=form.video,

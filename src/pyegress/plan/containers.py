@@ -29,11 +29,15 @@ class ContainerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Encodable:
-    """What one output takes from encoders, the default first. `name` is the output in error texts."""
+    """What one output takes from encoders, the default first. `name` is the output in error texts.
+
+    `copies` are the codecs of rooms that it takes as they were published.
+    """
 
     name: str
     audio: tuple[AudioCodec, ...]
     video: tuple[VideoCodec, ...]
+    copies: frozenset[Codec] = frozenset()
 
 
 class Container(Enum):
@@ -113,15 +117,30 @@ class Container(Enum):
 class Live(Enum):
     """What outputs that are not one file take from encoders."""
 
-    HLS = Encodable("application/x-mpegurl", (AudioCodec.AAC,), (VideoCodec.H264,))
+    HLS = Encodable("application/x-mpegurl", (AudioCodec.AAC,), (VideoCodec.H264,), frozenset({Codec.H264}))
     HLS_FMP4 = Encodable(
         "application/x-mpegurl",
         (AudioCodec.AAC, AudioCodec.OPUS),
         (VideoCodec.H264, VideoCodec.AV1, VideoCodec.VP9),
+        frozenset({Codec.H264, Codec.H265, Codec.AV1, Codec.VP9, Codec.OPUS}),
     )
-    RTMP = Encodable("rtmp", (AudioCodec.AAC,), (VideoCodec.H264,))
-    SRT = Encodable("srt", (AudioCodec.AAC,), (VideoCodec.H264,))
+    RTMP = Encodable("rtmp", (AudioCodec.AAC,), (VideoCodec.H264,), frozenset({Codec.H264}))
+    SRT = Encodable("srt", (AudioCodec.AAC,), (VideoCodec.H264,), frozenset({Codec.H264, Codec.H265}))
     WEBSOCKET = Encodable("websocket", (AudioCodec.PCM,), ())
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return _LIVE_LABELS[self]
+
+
+_LIVE_LABELS = {
+    Live.HLS: "MPEG-TS segments",
+    Live.HLS_FMP4: "fMP4 segments",
+    Live.RTMP: "RTMP",
+    Live.SRT: "SRT",
+    Live.WEBSOCKET: "WebSocket",
+}
 
 
 #: Files that belong to an output of many: extension and content type.

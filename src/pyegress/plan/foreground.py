@@ -39,7 +39,7 @@ _OPTIONS = {
             *("multiple file outputs", "multiple segmented file outputs", "multiple stream outputs"),
             *("live_playlist_name must be in same directory as playlist_name", "output"),
             *("live_playlist_name cannot be identical to playlist_name", "audio_only images"),
-            *("stream url", "stream protocol", "url"),
+            *("stream url", "stream protocol", "url", "passthrough output"),
         ),
         "output",
     ),
@@ -267,6 +267,9 @@ def _limits(session: Session) -> SessionLimits:
 
 def _check_used(encoding: EncodingArguments, plan: RecordingPlan) -> None:
     """Nothing was asked of an encoder that the file has no use for."""
+    if plan.passthrough:
+        encoding.require_none_for_copies()
+        return
     if plan.video is None:
         encoding.require_none_of("video")
     elif encoding.wish.hardware is Hardware.NVENC and plan.video.codec is not VideoCodec.H264:
@@ -289,8 +292,8 @@ def _check_extension(asked: str, plan: RecordingPlan) -> None:
     """Whoever types an extension means it: another container behind its back is no answer."""
     extension = Container.from_path(asked)
     output = next((output for output in plan.outputs if isinstance(output, FileOutput)), None)
-    if extension is None or output is None or output.container is extension:
-        return
+    if plan.passthrough or extension is None or output is None or output.container is extension:
+        return  # the codecs of copies decide, once they are known
     assert output.container is not None
     encodings = [encoding for encoding in (plan.video, plan.audio) if encoding is not None]
     held = " and ".join(encoding.codec.codec.label for encoding in encodings)

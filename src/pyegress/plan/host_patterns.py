@@ -29,6 +29,7 @@ class HostPattern:
             host, _, number = host.partition(":")
         else:
             number = ""
+        host = _ascii(host)
         if number.isdigit() and 0 < int(number) < 65536:
             port = int(number)
         elif number or not host or "://" in text or ("/" in host and _network(host) is None):
@@ -49,6 +50,14 @@ class HostPattern:
         """Whether an address is meant."""
         network = _network(self.host)
         return self.port in (0, port) and network is not None and address in network
+
+
+def _ascii(host: str) -> str:
+    """A name as it is asked for, in which other letters are written by ASCII ones; "" where that cannot be."""
+    try:
+        return host.encode("idna").decode() if not host.isascii() else host
+    except UnicodeError:
+        return ""
 
 
 def _network(host: str) -> IPv4Network | IPv6Network | None:

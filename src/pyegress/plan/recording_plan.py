@@ -243,7 +243,8 @@ class Start:
 class RecordingPlan:
     """One egress. `audio` and `video` are None when nothing of the kind is encoded.
 
-    With `passthrough` packets are copied and both are None; `with_audio` and `with_video` say what is recorded either
+    With `passthrough` packets are copied and both are None, but for the `audio` of outputs that take no sound of rooms
+    as it is (streams, MPEG-TS); `with_audio` and `with_video` say what is recorded either
     way (both, for one track whose kind is known only after joining). `max_duration` is in seconds, `max_file_size` in
     bytes, None is without limit.
     """
@@ -292,6 +293,19 @@ class RecordingPlan:
             return frozenset()
         both = ((Kind.VIDEO, self.video), (Kind.AUDIO, self.audio))
         return frozenset(kind for kind, encoding in both if encoding is not None)
+
+    @property
+    def copied(self) -> frozenset[Kind]:
+        """What segments and streams get as it was published."""
+        if not self.passthrough or not self.copies_live:
+            return frozenset()
+        kinds = ((Kind.VIDEO, self.with_video), (Kind.AUDIO, self.with_audio and self.audio is None))
+        return frozenset(kind for kind, taken in kinds if taken)
+
+    @property
+    def copies_live(self) -> bool:
+        """Whether packets are copied to anything but one file, whose place in it can be mended later."""
+        return self.passthrough and any(isinstance(output, SegmentOutput | StreamOutput) for output in self.outputs)
 
     @property
     def image_interval(self) -> int:

@@ -16,9 +16,10 @@ def segment_name(prefix: str, format_: SegmentFormat, suffix: NameSuffix, number
     return suffixed(prefix, suffix, number, at) + _EXTENSIONS[format_]
 
 
-def header_name(prefix: str, format_: SegmentFormat) -> str:
-    """The name of the initialization segment; "" for a format that has none."""
-    return f"{prefix}_init.mp4" if format_ is SegmentFormat.FMP4 else ""
+def header_name(prefix: str, format_: SegmentFormat, number: int = 0) -> str:
+    """The name of an initialization segment, `number` counts them from 0; "" for a format that has none."""
+    further = f"-{number + 1}" if number else ""
+    return f"{prefix}_init{further}.mp4" if format_ is SegmentFormat.FMP4 else ""
 
 
 def suffixed(prefix: str, suffix: NameSuffix, number: int, at: Wall) -> str:

@@ -44,7 +44,8 @@ async def list_rooms(url: str, api_key: str, api_secret: str) -> list[ListedRoom
 
 async def list_visible(url: str, api_key: str, api_secret: str, room: str) -> list[str]:
     """Who is in a room and not hidden, by identity (`RoomService.ListParticipants`). Raises an EgressError."""
-    access, grants = ServerAccess(url, api_key, api_secret), {"roomAdmin": True, "room": room}
+    access = ServerAccess(url, api_key, api_secret)
+    grants: dict[str, bool | str] = {"roomAdmin": True, "room": room}
     request = ListParticipantsRequest(room=room)
     listed = await _ask(access, "ListParticipants", grants, request, ListParticipantsResponse)
     return [participant.identity for participant in listed.participants if not participant.permission.hidden]

@@ -76,6 +76,12 @@ class Subscription:
         else:
             self._unsubscribe(self)
 
+    def request_keyframe(self, now: Monotonic) -> None:
+        """Ask the publisher for a key frame, within a second at most: somebody begins with it. May be called by the
+        sink."""
+        if self.receiver is not None:
+            self.receiver.request_keyframe(now)
+
     def begin(self, stream: MediaStream, now: Monotonic) -> None:
         """Receive from now on what this stream brings; the former stream is over."""
         self.stop(now)

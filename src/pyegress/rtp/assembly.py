@@ -93,7 +93,7 @@ class FrameAssembly:
                 if continuity.needs_keyframe:
                     self._keyframes.want(arrival)
                 return
-            self._keyframes.satisfied()
+            self._keyframes.satisfied(keyframe=frame.keyframe)
         if lane is not self._lane:
             if self._lane is None or self._lane.codec is not lane.codec:
                 self._sink.on_codec(lane.codec)

@@ -22,6 +22,8 @@ class KeyframePolicy:
         self._postponed_until = now
         self._interval = MIN_INTERVAL
         self._muted = False
+        #: Everything decodes, and a key frame is wanted all the same.
+        self._extra = False
         #: When a PLI is due; NEVER while none is.
         self.next_due = now
 
@@ -32,20 +34,32 @@ class KeyframePolicy:
 
     def want(self, now: Monotonic) -> None:
         """Nothing can be decoded from here on without a key frame."""
-        if self._wanted_at == NEVER:
+        if self._wanted_at == NEVER or self._extra:
+            self._extra = False
             self._wanted_at = now
             self._interval = MIN_INTERVAL
             self._schedule()
 
-    def satisfied(self) -> None:
+    def ask(self, now: Monotonic) -> None:
+        """Somebody begins, or cuts, at the next key frame. It is asked for once a second until it comes: the server
+        throttles more frequent requests."""
+        if self._wanted_at == NEVER:
+            self._extra = True
+            self._wanted_at = now
+            self._interval = MAX_INTERVAL
+            self._schedule()
+
+    def satisfied(self, *, keyframe: bool = True) -> None:
         """A frame that can be decoded came."""
-        if self._wanted_at != NEVER:
+        if self._wanted_at != NEVER and (keyframe or not self._extra):
+            self._extra = False
             self._wanted_at = self.next_due = NEVER
 
     def set_muted(self, muted: bool, now: Monotonic) -> None:
         """While muted nobody sends pictures. After it a key frame is asked for if nothing decodable comes by itself."""
         if self._muted and not muted:
             # The publisher's own first frame is usually on its way; a request in vain would cost it a second key frame.
+            self._extra = False
             self._wanted_at = Monotonic(now + MIN_INTERVAL)
             self._interval = MIN_INTERVAL
         self._muted = muted

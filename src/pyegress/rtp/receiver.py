@@ -170,6 +170,11 @@ class TrackReceiver:
         if self._kind is Kind.VIDEO:
             self._keyframes.set_muted(muted, now)
 
+    def request_keyframe(self, now: Monotonic) -> None:
+        """Ask the publisher for a key frame that decoding does not need. May be called by the sink."""
+        if self._kind is Kind.VIDEO:
+            self._keyframes.ask(now)
+
     def poll(self, now: Monotonic) -> list[RtcpPacket]:
         """Let time pass: gives up gaps, and returns the feedback that is due. The caller sends it."""
         feedback: list[RtcpPacket] = []

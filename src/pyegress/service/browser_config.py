@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pyegress.errors import InvalidRequest
 from pyegress.plan.browser_options import BrowserOptions, Sandbox, Udp
 from pyegress.plan.host_patterns import HostPattern
+from pyegress.plan.url_patterns import UrlPattern
 from pyegress.service.config_reader import About, Seconds, bad_config
 from pyegress.service.config_sections import RedisSection
 
 _LOAD, _HANG = Seconds(30), Seconds(4)
 _GIGABYTE = 1e9
+_LISTS: dict[str, Callable[[str], object]] = {
+    **dict.fromkeys(("allow_hosts", "deny_hosts"), HostPattern.parse),
+    **dict.fromkeys(("allow_urls", "deny_urls"), UrlPattern.parse),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,12 @@ class BrowserSection:
         tuple[str, ...], About("Only these may be reached; example.com, *.example.com, 10.0.0.0/8.")
     ] = ()
     deny_hosts: Annotated[tuple[str, ...], About("These may not be reached.")] = ()
+    allow_urls: Annotated[
+        tuple[str, ...], About("Only these may be reached; example.com, https://*.example.com:8443/public/, *.")
+    ] = ()
+    deny_urls: Annotated[
+        tuple[str, ...], About("These may not be reached; of two that fit the more precise one decides.")
+    ] = ()
     block_private_networks: Annotated[bool, About("No page reaches private and loopback addresses.")] = False
 
     def options(
@@ -56,6 +67,8 @@ class BrowserSection:
             udp=Udp(self.udp),
             allow_hosts=self.allow_hosts,
             deny_hosts=self.deny_hosts,
+            allow_urls=self.allow_urls,
+            deny_urls=self.deny_urls,
             block_private_networks=self.block_private_networks,
             own=own,
             trusted=trusted,
@@ -73,12 +86,12 @@ class BrowserSection:
         for key in ("reloads", "max_memory"):
             if getattr(self, key) < 0:
                 yield bad_config(f"browser.{key}", "must not be negative", "Use 0 or more")
-        for key in ("allow_hosts", "deny_hosts"):
-            for host in getattr(self, key):
+        for key, parse in _LISTS.items():
+            for entry in getattr(self, key):
                 try:
-                    HostPattern.parse(host)
+                    parse(entry)
                 except InvalidRequest as error:
-                    yield bad_config(f"browser.{key}", f"has {host!r}, which is no host", error.remedy)
+                    yield bad_config(f"browser.{key}", f"has what cannot be read: {error.message}", error.remedy)
 
 
 def _value(value: Any) -> str:

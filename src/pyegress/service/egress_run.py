@@ -90,6 +90,8 @@ class EgressRun:
         self._timers: list[asyncio.TimerHandle] = []
         #: Done when what was told last would not be forgotten.
         self.told: Sequence[asyncio.Future[None]] = ()
+        #: Its end is in its folder.
+        self.noted = False
 
     @property
     def status(self) -> EgressStatus:
@@ -134,14 +136,20 @@ class EgressRun:
             file.duration = max(file.duration, round(standing.elapsed * 1e9))
         return shown
 
-    async def run(self, pool: WorkerPool, prepare: Callable[[Launch], Awaitable[None]]) -> None:
-        """Record to the end, once `prepare` has made the egress's folder. Errors do not raise: they are in the info.
+    async def run(
+        self,
+        pool: WorkerPool,
+        prepare: Callable[[Launch], Awaitable[None]],
+        note: Callable[[str, pb.EgressInfo], Awaitable[None]],
+    ) -> None:
+        """Record to the end. `prepare` makes the egress's folder, `note` notes there how it ended, before the worker is
+        let go: a supervisor that comes after us tells it as we did. Errors do not raise: they are in the info.
 
         An egress whose storage fails for a while is not over then: its info waits for what becomes of its folder.
         """
         try:
             await prepare(self._launch)
-            outcome = await self._record(pool)
+            outcome = await self._record(pool, note)
         except EgressError as error:
             outcome = Outcome(EndReason.FAILURE, error=Failure.of(error))
         except Exception as error:
@@ -219,8 +227,8 @@ class EgressRun:
         if answer is not None and not answer.done():
             answer.set_result(value)
 
-    async def _record(self, pool: WorkerPool) -> Outcome:
-        worker = await self._take(pool)
+    async def _record(self, pool: WorkerPool, note: Callable[[str, pb.EgressInfo], Awaitable[None]]) -> Outcome:
+        worker = await pool.take_unless(self._stopping)
         if worker is None:
             return self._final(Outcome(self.stop_reason or EndReason.STOPPED))
         self._worker = worker
@@ -249,6 +257,10 @@ class EgressRun:
                         outcome = self._final(outcome)
                         # Told, and kept, before the worker may forget it.
                         await self._keep(self._conclude(outcome))
+                        with suppress(OSError):  # who adopts it will say so
+                            if self.status.final:
+                                await note(self._launch.egress_id, self.info)
+                                self.noted = True
                         worker.send(Received())
                         return outcome
             crash = await worker.crash()
@@ -281,22 +293,6 @@ class EgressRun:
         if not left.made:
             left = replace(left, files=self._on_disk())
         return replace(left, reason=EndReason.FAILURE, error=crash, pending="")
-
-    async def _take(self, pool: WorkerPool) -> Worker | None:
-        """A worker; None when it was stopped before there was one."""
-        taking = asyncio.create_task(pool.take(), name="take a worker")
-        stopping = asyncio.create_task(self._stopping.wait(), name="stop before launch")
-        try:
-            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not stopping.done():
-                return taking.result()
-        finally:
-            stopping.cancel()
-            taking.cancel()
-            await asyncio.wait({stopping, taking})
-        if not taking.cancelled() and taking.exception() is None:
-            await taking.result().aclose()
-        return None
 
     def _on_standing(self, standing: Standing) -> None:
         self._standing = standing

@@ -43,6 +43,7 @@ class EgressCollector(Collector):
         yield self._load()
         yield self._results()
         yield from self._uploads()
+        yield from self._calls()
 
     def _requests(self) -> Iterator[Metric]:
         running = Counter(run.plan.type.value for run in self._supervisor.runs.values())
@@ -104,6 +105,27 @@ class EgressCollector(Collector):
             for egress_id, run in runs.items():
                 self._add(waiting, getattr(run.uploads, attribute), egress_id)
             yield waiting
+
+    def _calls(self) -> Iterator[Metric]:
+        """psrpc's own, whose labels are others."""
+        figures, names = self._supervisor.calls, ["node_id", "node_type"]
+        node = [self._supervisor.node_id, "EGRESS"]
+        for what, counts in (("received", figures.received), ("expired", figures.expired)):
+            heard = CounterMetricFamily(
+                f"livekit_psrpc_requests_{what}", f"Requests that were {what}", labels=[*names, "service", "method"]
+            )
+            for method, count in counts.items():
+                heard.add_metric([*node, *method], count)
+            yield heard
+        names += ["role", "kind", "service", "method"]
+        times = HistogramMetricFamily("livekit_psrpc_request_time_ms", "Milliseconds of a call", labels=names)
+        for called, measured in figures.times.items():
+            times.add_metric([*node, *called.labels], measured.cumulative, measured.total)
+        yield times
+        errors = CounterMetricFamily("livekit_psrpc_error", "Calls that failed", labels=[*names, "error_code"])
+        for (called, code), count in figures.errors.items():
+            errors.add_metric([*node, *called.labels, code], count)
+        yield errors
 
     def _family(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
         return GaugeMetricFamily(name, text, labels=[*self._labels, *labels])

@@ -113,9 +113,11 @@ class SpoolKeeper:
         kept = self._kept.get(egress_id)
         return kept.info if kept is not None else None
 
-    async def adopt(self, egress_id: str, info: pb.EgressInfo, telling: Sequence[asyncio.Future[None]]) -> None:
-        """An egress that ran here has ended, if only but for its delivery; `info` was published."""
-        if status_of(info).final:
+    async def adopt(
+        self, egress_id: str, info: pb.EgressInfo, telling: Sequence[asyncio.Future[None]], *, noted: bool
+    ) -> None:
+        """An egress that ran here has ended, if only but for its delivery; `info` was published, and perhaps `told`."""
+        if status_of(info).final and not noted:
             await self.told(egress_id, info)
         if (kept := await asyncio.to_thread(self._read, self.spool.folder(egress_id), None)) is not None:
             self._kept[egress_id] = replace(kept, info=info, published=True, telling=tuple(telling))

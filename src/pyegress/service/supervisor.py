@@ -33,6 +33,7 @@ from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
 from pyegress.service.egress_service import EgressStart, Listener
 from pyegress.service.own_ports import listening_ports
+from pyegress.service.rpc_figures import RpcFigures
 from pyegress.service.spool_keeper import SpoolKeeper
 from pyegress.service.upload_figures import UploadFigures
 from pyegress.service.watch import Watch
@@ -50,6 +51,8 @@ STOP_ANSWER = 1.5
 TICK = 1.0
 #: A worker that takes too much memory cannot wait long.
 OOM_GRACE = 5.0
+#: Seconds that an answer has before the work on an egress begins: a fork, and what is loaded then, would hold it up.
+HEAD_START = 0.005
 #: Ticks between looks into the spool.
 _SPOOL_EVERY = 2
 
@@ -78,6 +81,7 @@ class Supervisor:
         #: How egresses ended: (type, result) -> count, for metrics.
         self.results: Counter[tuple[str, str]] = Counter()
         self.uploads = UploadFigures()
+        self.calls = RpcFigures()
         self._service = config.service
         self._runs: dict[str, EgressRun] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -322,8 +326,9 @@ class Supervisor:
 
     async def _run(self, egress_id: str, run: EgressRun) -> None:
         try:
-            await run.run(self._pool, self.spool.create)
-            await self.spool.adopt(egress_id, run.info, run.told)
+            await asyncio.sleep(HEAD_START)
+            await run.run(self._pool, self.spool.create, self.spool.told)
+            await self.spool.adopt(egress_id, run.info, run.told, noted=run.noted)
         except OSError as error:
             logger.error("egress %s: how it ended is not noted in the spool: %s", egress_id, error.strerror)
         finally:

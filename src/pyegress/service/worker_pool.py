@@ -62,6 +62,22 @@ class WorkerPool:
         self._turns[worker] = asyncio.get_running_loop().call_later(_TURN, self.joined, worker)
         return worker
 
+    async def take_unless(self, stopped: asyncio.Event) -> Worker | None:
+        """`take`; None when `stopped` is set before there is one."""
+        taking = asyncio.create_task(self.take(), name="take a worker")
+        stopping = asyncio.create_task(stopped.wait(), name="stop before launch")
+        try:
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                return taking.result()
+        finally:
+            stopping.cancel()
+            taking.cancel()
+            await asyncio.wait({stopping, taking})
+        if not taking.cancelled() and taking.exception() is None:
+            await taking.result().aclose()
+        return None
+
     def joined(self, worker: Worker) -> None:
         """It has joined its room, or never will: the next one may. Idempotent."""
         if (timer := self._turns.pop(worker, None)) is not None:

@@ -1,10 +1,10 @@
-"""From a launch to a session that can run: copies to a `Recorder`, everything else to a `Composition`."""
+"""From a launch to a session that can run: copies to a file alone to a `Recorder`, all else to a `Composition`."""
 
 from __future__ import annotations
 
 import os.path
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyegress.errors import EgressError
@@ -13,13 +13,11 @@ from pyegress.lifecycle.uploading import UploadTried
 from pyegress.lifecycle.worker_messages import Launch
 from pyegress.plan.build import plan_recording
 from pyegress.plan.containers import content_type
-from pyegress.plan.copy_plan import CopyPlan
 from pyegress.plan.recording_plan import FileOutput, RecordingPlan
-from pyegress.plan.selection import OneTrack, ParticipantTracks, Selection, TrackPair
-from pyegress.plan.sources import MediaSource
 from pyegress.storage.destination import open_destination
 from pyegress.storage.journal_entries import Record
 from pyegress.storage.spool import MEDIA
+from pyegress.worker.copied_file import copy_plan, selection_of
 from pyegress.worker.delivered_session import DeliveredSession
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.egress_session import EgressSession
@@ -88,12 +86,16 @@ def assign(
 
 
 def _session(plan: RecordingPlan, delivery: Delivery, on_progress: Callable[[Progress], None]) -> EgressSession:
-    if not plan.passthrough:
+    if plan.passthrough:
+        plan = replace(plan, source=selection_of(plan))
+    if not plan.passthrough or plan.copies_live:
         # What encodes is large, and takes a tenth of a second to load: copies need not wait for it.
         from pyegress.worker.encoding_session import encoding_session
 
         return encoding_session(plan, delivery=delivery, on_progress=on_progress)
-    copies, output = _copies(plan, delivery)
+    (output,) = plan.outputs
+    assert isinstance(output, FileOutput)
+    copies = copy_plan(plan, output, delivery)
 
     def recorder(on_error: Callable[[EgressError], None]) -> MediaRecorder:
         return Recorder(copies, on_error=on_error, named=output, delivery=delivery)
@@ -130,42 +132,3 @@ async def abandon(launch: Launch, record: Record) -> None:
             parted = destination.parted(item.key.name, content_type(item.key.name), left_upload(item))
             if parted is not None:
                 await parted.abort()
-
-
-def _copies(plan: RecordingPlan, delivery: Delivery) -> tuple[CopyPlan, FileOutput]:
-    """A plan that copies, and its file."""
-    (output, *others) = plan.outputs
-    if plan.connection is None:
-        raise ValueError("copies are of a room")
-    if others or not isinstance(output, FileOutput):
-        raise ValueError("copies go to a file")
-    selection = _selection(plan)
-    # Who is named may come whenever they like; a track that is named by its id is there.
-    wait = plan.waits.participant if isinstance(selection, ParticipantTracks) else plan.waits.tracks
-    return (
-        CopyPlan(
-            connection=plan.connection,
-            selection=selection,
-            output=str(delivery.place(output.path, output.storage)),
-            duration=plan.max_duration,
-            wait=wait,
-            grace=plan.waits.grace,
-            reconnect_window=plan.waits.reconnect,
-            overwrite=plan.overwrite,
-            egress_id=plan.egress_id,
-            max_file_size=plan.max_file_size,
-        ),
-        output,
-    )
-
-
-def _selection(plan: RecordingPlan) -> Selection:
-    match plan.source:
-        case OneTrack() | ParticipantTracks() | TrackPair() as tracks:
-            return tracks
-        case MediaSource(video=video, audio=audio):
-            if video is not None:
-                return OneTrack(track_id=video.track_id)
-            if audio is not None:
-                return OneTrack(track_id=audio.routes[0].value)
-    raise ValueError("copies are of tracks")

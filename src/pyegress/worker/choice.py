@@ -1,4 +1,4 @@
-"""Which publications of a room a recording takes: one `Choice` for each kind of source. Pure."""
+"""Which publications of a room a recording takes, one `Choice` for each kind of source, and on which side. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Protocol
 from pyegress.codecs import Kind
 from pyegress.errors import InvalidRequest
 from pyegress.plan.selection import Selection, TrackPair
-from pyegress.plan.sources import MediaSource, PageSource, ParticipantKind, RoomSource, Source, TemplateSource
+from pyegress.plan.sources import (
+    Channel,
+    MediaSource,
+    PageSource,
+    ParticipantKind,
+    RoomSource,
+    Source,
+    TemplateSource,
+    channel_by_mixing,
+)
 from pyegress.room.events import Participant, TrackPublication
 
 #: Kinds of participants that keep no room open, as the server sees it.
@@ -103,3 +112,13 @@ def _check_kind(pair: TrackPair, track: TrackPublication) -> None:
                 field=field,
                 remedy=f"Give the id of a track of {kind.value}",
             )
+
+
+def channel_of(source: Selection | Source, participant: Participant, track: TrackPublication, *, index: int) -> Channel:
+    """Left, right or both, for the track of sound that is the `index`th of a recording."""
+    if isinstance(source, RoomSource):
+        return channel_by_mixing(source.mixing, agent=participant.kind == "agent", index=index)
+    if isinstance(source, MediaSource) and source.audio is not None:
+        kind = _KINDS.get(participant.kind, -1)
+        return source.audio.channel(sid=track.sid, identity=participant.identity, kind=kind) or Channel.BOTH
+    return Channel.BOTH

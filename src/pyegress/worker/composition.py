@@ -1,4 +1,4 @@
-"""One transcoded recording: the tracks of a plan, composed and mixed, in the plan's outputs."""
+"""One transcoded recording, or a live copy: the tracks of a plan, composed and mixed or as they are, in its outputs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import assert_never
 
 from livekit.protocol import egress as pb
 
 from pyegress.clock import Monotonic, Wall, monotonic, wall
 from pyegress.codecs import Codec, Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
-from pyegress.layouts.geometry import Size
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.lifecycle.timeline import TrackSpan
 from pyegress.media.engine import MediaEngine
@@ -27,16 +25,8 @@ from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.file_names import waits_for_publisher
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.plan.refusals import websocket_takes_no_video
-from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
-from pyegress.plan.sources import (
-    Channel,
-    MediaSource,
-    PageSource,
-    ParticipantKind,
-    RoomSource,
-    TemplateSource,
-    channel_by_mixing,
-)
+from pyegress.plan.selection import OneTrack
+from pyegress.plan.sources import Channel
 from pyegress.room.events import (
     Participant,
     ParticipantJoined,
@@ -49,14 +39,16 @@ from pyegress.room.events import (
     TrackUpdated,
 )
 from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.choice import channel_of
 from pyegress.worker.delivery import Delivery, InPlace
 from pyegress.worker.encoded_outputs import EncodedOutputs, not_recording_yet
 from pyegress.worker.feed import Feed
+from pyegress.worker.live_copies import LiveCopies
 from pyegress.worker.media_recorder import recordable
 from pyegress.worker.output_sink import Source
 from pyegress.worker.planned_files import check_files, named_files
 from pyegress.worker.progress import Recorded, RecordedFile, RecordedStream
-from pyegress.worker.stage import RoomStage, SingleStage, Stage
+from pyegress.worker.stage import stage_of
 from pyegress.worker.stop import Stop
 from pyegress.worker.stream_specs import spec_of, too_slow
 
@@ -64,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 
 class Composition:
-    """A `MediaRecorder` that encodes. Methods on the event loop; none blocks."""
+    """A `MediaRecorder` that encodes, or copies to segments and streams. Methods on the event loop; none blocks."""
 
     def __init__(
         self, plan: RecordingPlan, *, on_over: Callable[[Stop | EgressError], None], delivery: Delivery | None = None
@@ -76,7 +68,8 @@ class Composition:
         self._plan = plan
         self._delivery = delivery or InPlace()
         self._on_over = on_over
-        self._stage = self._make_stage()
+        self._stage = stage_of(plan, on_warning=self.warn)
+        self._copies = LiveCopies(plan, self._delivery, on_warning=self.warn) if plan.passthrough else None
         self._engine: MediaEngine | None = None
         self._outputs: EncodedOutputs | None = None
         self._feeds: list[Feed] = []
@@ -133,6 +126,8 @@ class Composition:
 
     def check_output(self) -> None:
         """Find out before joining what would fail later: no folder, no permission, a name that is taken, no card."""
+        if self._copies is not None:
+            self._copies.check_output()
         check_files(self._plan, self._delivery)
         if Kind.VIDEO in self._plan.encoded:
             check_hardware(self._plan.video)
@@ -140,6 +135,8 @@ class Composition:
     def joined(self, room_name: str, room_sid: str) -> None:
         """Room tokens are known: outputs can be named, and encoders made ready."""
         self._room = room_name, room_sid
+        if self._copies is not None:
+            self._copies.joined(room_name, room_sid)
         if not waits_for_publisher(self._plan):
             self._open()
 
@@ -148,12 +145,13 @@ class Composition:
         self._plan = named_files(self._plan, room_name, room_sid, self._delivery, publisher=publisher)
         loop = asyncio.get_running_loop()
         source = Source(
-            kinds=self._plan.encoded,
+            kinds=self._plan.encoded | self._plan.copied,
             spec_for=self._spec,
             started_at=lambda: self.started_at,
             describe=self._describe,
             request_keyframe=self._request_keyframe,
             sound_codec=self._sound_codec,
+            copied=self._plan.copied,
             shown=self._shown,
         )
         self._outputs = outputs = EncodedOutputs(
@@ -161,12 +159,16 @@ class Composition:
             source,
             self._delivery,
             metadata={"title": room_name, "encoder": "pyegress"},
+            copied_file=self._copies.file if self._copies is not None else None,
             on_over=self._on_over,
             on_warning=self.warn,
         )
 
         def failed(error: BaseException) -> None:
             loop.call_soon_threadsafe(self._on_over, _translated(error))
+
+        def keyframe() -> None:
+            loop.call_soon_threadsafe(self._request_keyframe)
 
         self._engine = MediaEngine(
             video=self._plan.video,
@@ -176,6 +178,7 @@ class Composition:
             on_packet=outputs.packet,
             on_failed=failed,
             encoded=self._plan.encoded,
+            copies=self._copies.sides(outputs.packet, want_keyframe=keyframe) if self._copies is not None else None,
             pictures=[PictureTap(every, outputs.picture)] if (every := self._plan.image_interval) else [],
             on_sound=outputs.sound if self._plan.raw_sound else None,
         )
@@ -189,11 +192,16 @@ class Composition:
         # Whoever shows the pictures gives the name, else who is heard.
         if self._outputs is None and (track.kind is Kind.VIDEO or not self._plan.with_video):
             self._open(participant.identity)
-        feed = Feed(participant, track, self, rank=len(self._feeds), now=monotonic())
+        rank = len(self._feeds)
+        if self._copies is not None:
+            feed = self._copies.feed(participant, track, self, rank)
+        else:
+            feed = Feed(participant, track, self, rank=rank, now=monotonic())
         self._feeds.append(feed)
         self._tracks[feed] = participant
         if feed.kind is Kind.AUDIO:
-            self._channels[feed.track_id] = self._channel(participant, feed)
+            channel = channel_of(self._plan.source, participant, track, index=len(self._channels))
+            self._channels[feed.track_id] = channel
             if track.muted:
                 self._muted(feed.track_id, True, None)
         elif self._stage is not None:
@@ -227,6 +235,8 @@ class Composition:
 
     def track_over(self, feed: Feed) -> None:
         """A track is over for good."""
+        if self._copies is not None:
+            self._copies.track_over(feed)
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
@@ -236,6 +246,8 @@ class Composition:
 
     def tick(self, now: Monotonic) -> None:
         """Time passes; the media thread sees to that itself."""
+        if self._copies is not None:
+            self._copies.tick(now)
 
     def track_spans(self) -> tuple[TrackSpan, ...]:
         """Every publication that was recorded, in the order in which they came."""
@@ -249,6 +261,8 @@ class Composition:
         zero = engine.zero or self._begun
         if end is not None and zero is not None and self._plan.max_duration is not None:
             end = min(end, Monotonic(zero + self._plan.max_duration))
+        if self._copies is not None and self._copies.file is not None:
+            self._copies.file.end = end
         try:
             await asyncio.wrap_future(engine.finish(end))
         except Exception as error:
@@ -268,6 +282,8 @@ class Composition:
         if self._begun is None:
             self._begun = frame.arrival
         self._post(Frame(feed.track_id, frame))
+        if self._copies is not None:
+            self._copies.arrived(feed, frame)
         if self._plan.raw_sound and feed.kind is Kind.AUDIO and self._outputs is not None:
             self._outputs.published(frame)
 
@@ -314,10 +330,15 @@ class Composition:
         return Shown(feed.size, feed.picture_size) if feed is not None and all(feed.size) else None
 
     def _request_keyframe(self) -> None:
-        if self._engine is not None:
+        """On the event loop."""
+        if self._copies is not None:
+            self._copies.request_keyframe()
+        elif self._engine is not None:
             self._engine.request_keyframe()
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
+        if first.codec.published and first.codec.kind in self._plan.copied:
+            return StreamSpec(codec=first.codec, size=first.size, first=first)
         return spec_of(first, self._plan.video, self._engine)
 
     def _describe(self, result: FileResult, dropped: int) -> RecordedFile:
@@ -353,39 +374,6 @@ class Composition:
             end=result.duration,
             warnings=tuple(warnings),
         )
-
-    def _make_stage(self) -> Stage | None:
-        video, source = self._plan.video, self._plan.source
-        if video is None:
-            return None
-        size = Size(video.width, video.height)
-        match source:
-            case RoomSource(layout=layout):
-                return RoomStage(layout, size, on_warning=self.warn)
-            case MediaSource(video=selection):
-                chosen = selection
-
-                def rank(feed: Feed) -> int:
-                    wanted = chosen and chosen.rank(sid=feed.track_id, identity=feed.identity, source=feed.source)
-                    return wanted or 0
-
-                return SingleStage(size, rank=rank)
-            case ParticipantTracks() | TrackPair() | OneTrack():
-                return SingleStage(size, rank=lambda feed: 0)
-            case TemplateSource() | PageSource():
-                raise ValueError("a page is captured, not composed")
-            case _:
-                assert_never(source)
-
-    def _channel(self, participant: Participant, feed: Feed) -> Channel:
-        """Left, right or both, by the plan."""
-        source = self._plan.source
-        if isinstance(source, RoomSource):
-            return channel_by_mixing(source.mixing, agent=participant.kind == "agent", index=len(self._channels))
-        if isinstance(source, MediaSource) and source.audio is not None:
-            kind = next((kind.value for kind in ParticipantKind if kind.name.lower() == participant.kind), -1)
-            return source.audio.channel(sid=feed.track_id, identity=feed.identity, kind=kind) or Channel.BOTH
-        return Channel.BOTH
 
     def _utc(self, at: Monotonic) -> Wall:
         return Wall(round(at + self._utc_offset, 6))

@@ -1,21 +1,24 @@
-"""All outputs of one plan that encodes: every packet to every output, and no output disturbs another."""
+"""All outputs of one plan that encodes, or copies live: every packet to every output, and none disturbs another."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from livekit.protocol import egress as pb
 
-from pyegress.codecs import Kind
+from pyegress.codecs import Codec, Kind
 from pyegress.errors import Code, EgressError
 from pyegress.lifecycle.outcome import StreamOutcome
 from pyegress.lifecycle.recording import EndReason
 from pyegress.media.steps import Stage, Step
 from pyegress.plan.containers import Container
+from pyegress.plan.passthrough import live_of, no_copies
 from pyegress.plan.recording_plan import (
     FileOutput,
     ImageOutput,
@@ -27,6 +30,7 @@ from pyegress.plan.recording_plan import (
 )
 from pyegress.plan.stream_updates import no_streams
 from pyegress.rtp.frame import EncodedFrame
+from pyegress.worker.copied_file import CopiedFile
 from pyegress.worker.delivery import Delivery
 from pyegress.worker.encoded_file import EncodedFile
 from pyegress.worker.image_sink import ImageSink
@@ -57,11 +61,17 @@ class EncodedOutputs:
         delivery: Delivery,
         *,
         metadata: Mapping[str, str],
+        copied_file: CopiedFile | None = None,
         on_over: Callable[[Stop | EgressError], None],
         on_warning: Callable[[str], None],
     ) -> None:
-        """`on_over` ends the recording: no output is left; `on_warning` tells of one that failed beside others."""
+        """`on_over` ends the recording: no output is left; `on_warning` tells of one that failed beside others.
+
+        `copied_file` is the file of a plan that copies, which is open from the beginning.
+        """
         self._source = source
+        self._copied_file = copied_file
+        self._loop = asyncio.get_running_loop()
         self._delivery = delivery
         self._metadata = metadata
         self._on_over = on_over
@@ -72,6 +82,13 @@ class EncodedOutputs:
         self._failed: dict[int, EgressError] = {}
         self._plan = plan
         self._sinks: list[OutputSink] = [self._make(index, output) for index, output in enumerate(plan.outputs)]
+        #: Codecs that an output takes as they were published, by output.
+        self._copies = {
+            index: live_of(output)
+            for index, output in enumerate(plan.outputs)
+            if plan.passthrough and isinstance(output, SegmentOutput | StreamOutput)
+        }
+        self._refused: set[int] = set()
 
     @property
     def bytes_written(self) -> int:
@@ -102,8 +119,9 @@ class EncodedOutputs:
     def packet(self, kind: Kind, packet: EncodedFrame) -> None:
         packets, octets = self._encoded.get(packet.codec.label, (0, 0))
         self._encoded[packet.codec.label] = packets + 1, octets + len(packet.payload)
-        for sink in self._sinks:
-            sink.packet(kind, packet)
+        for index, sink in enumerate(self._sinks):
+            if index not in self._copies or not packet.codec.published or self._fits(index, sink, packet.codec):
+                sink.packet(kind, packet)
 
     def picture(self, picture: Picture, at: float) -> None:
         for sink in self._sinks:
@@ -141,11 +159,23 @@ class EncodedOutputs:
         errors = dict.fromkeys((*self._failed.values(), *recorded.errors))
         return replace(recorded, errors=tuple(errors))
 
+    def _fits(self, index: int, sink: OutputSink, codec: Codec) -> bool:
+        """Whether an output takes a copy. One that got a codec which it does not take gets nothing more."""
+        live = self._copies[index]
+        if index not in self._refused and codec not in live.value.copies:
+            self._refused.add(index)
+            fail = sink.fail if isinstance(sink, StreamSink) else partial(self._on_failed, index)
+            self._loop.call_soon_threadsafe(fail, no_copies(codec, live))
+        return index not in self._refused
+
     def _make(self, index: int, output: Output) -> OutputSink:
         def failed(error: EgressError) -> None:
             self._on_failed(index, error)
 
         match output:
+            case FileOutput() if self._copied_file is not None:
+                self._copied_file.on_failed = failed
+                return self._copied_file
             case FileOutput(container=container):
                 return EncodedFile(
                     self._delivery.place(output.path, output.storage),

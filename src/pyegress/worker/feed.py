@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
 from pyegress.clock import Monotonic, Wall, monotonic
@@ -30,11 +31,37 @@ class TrackTarget(Protocol):
     def end_stream(self, feed: Feed) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """A `TrackTarget` of two."""
+
+    first: TrackTarget
+    second: TrackTarget
+
+    def begin_stream(self, feed: Feed, codec: Codec) -> None:
+        self.first.begin_stream(feed, codec)
+        self.second.begin_stream(feed, codec)
+
+    def frame(self, feed: Feed, frame: EncodedFrame) -> None:
+        self.first.frame(feed, frame)
+        self.second.frame(feed, frame)
+
+    def report(self, feed: Feed, report: SenderReportSeen) -> None:
+        self.first.report(feed, report)
+        self.second.report(feed, report)
+
+    def end_stream(self, feed: Feed) -> None:
+        self.first.end_stream(feed)
+        self.second.end_stream(feed)
+
+
 class Subscribed(Protocol):
     """What a feed needs of a `room.Subscription`."""
 
     @property
     def stats(self) -> TrackStats: ...
+
+    def request_keyframe(self, now: Monotonic) -> None: ...
 
     def unsubscribe(self) -> None: ...
 
@@ -118,6 +145,11 @@ class Feed:
         if self.ended or self.is_muted:
             return 0.0
         return max(0.0, now - max(self._expecting, self.last_arrival or self._expecting))
+
+    def request_keyframe(self, now: Monotonic) -> None:
+        """Ask the publisher for a key frame. Any number of times: it is sent once."""
+        if self.subscription is not None and not self.ended:
+            self.subscription.request_keyframe(now)
 
     def end(self) -> None:
         """Nothing more comes: unpublished, left, or the recording ends. Idempotent."""

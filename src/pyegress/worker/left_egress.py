@@ -97,9 +97,9 @@ class LeftEgress:
             case ObjectKind.FILE:
                 return finish_left
             case ObjectKind.SEGMENT:
-                header = self._header(item, record)
-                if header is item:
+                if _is_header(item):
                     return _as_it_is
+                header = self._header(item, record)
                 path = self._spooled.folder.path_of(header) if header is not None else None
                 return lambda segment: finish_segment(segment, path)
             case ObjectKind.PLAYLIST:
@@ -111,20 +111,23 @@ class LeftEgress:
 
     def _end_playlist(self, path: Path, item: SpooledObject, record: Record) -> LeftFile | None:
         """In a thread."""
-        header = self._header(item, record)
-        source = self._spooled.folder.path_of(header) if header is not None else None
+        first = ""
         planned = next((output.duration for output in self._plan.outputs if isinstance(output, SegmentOutput)), 1)
         listed = []
         for one in self._of(record, ObjectKind.SEGMENT, item.key.storage):
-            if one is header or not one.finished:
+            if _is_header(one) or not one.finished:
                 continue
+            header = self._header(one, record)
+            source = self._spooled.folder.path_of(header) if header is not None else None
             duration = one.duration
             if not duration:
                 # It was whole before; its local copy may be gone.
                 made = finish_segment(self._spooled.folder.path_of(one), source)
                 duration = made.duration if made is not None else float(planned)
-            listed.append(ListedSegment(one.key.name, duration))
-        return finish_playlist(path, item.key.name, listed, header.key.name if header is not None else "")
+            name = header.key.name if header is not None else ""
+            first = first or name
+            listed.append(ListedSegment(one.key.name, duration, name))
+        return finish_playlist(path, item.key.name, listed, first)
 
     def _of(self, record: Record, kind: ObjectKind, storage: int) -> list[SpooledObject]:
         return [
@@ -134,9 +137,13 @@ class LeftEgress:
         ]
 
     def _header(self, item: SpooledObject, record: Record) -> SpooledObject | None:
-        """The initialization segment beside an object of HLS: the one that is an MP4."""
-        segments = self._of(record, ObjectKind.SEGMENT, item.key.storage)
-        return next((one for one in segments if one.key.name.endswith(".mp4")), None)
+        """The initialization segment of a segment: the last that was begun before it."""
+        header = None
+        for one in self._of(record, ObjectKind.SEGMENT, item.key.storage):
+            if one is item:
+                break
+            header = one if _is_header(one) else header
+        return header
 
     # -- delivering -------------------------------------------------------------------------------------------------
 
@@ -231,7 +238,7 @@ class LeftEgress:
     def _segments(self, output: SegmentOutput, items: list[SpooledObject], zero: Wall) -> SegmentsOutcome | None:
         storage = self._storages.index(output.storage)
         mine = [item for item in items if item.key.storage == storage]
-        segments = [item for item in mine if item.kind is ObjectKind.SEGMENT and not item.key.name.endswith(".mp4")]
+        segments = [item for item in mine if item.kind is ObjectKind.SEGMENT and not _is_header(item)]
         lists = {item.key.name: item for item in mine if item.kind is ObjectKind.PLAYLIST}
         if not segments:
             return None
@@ -256,6 +263,11 @@ class LeftEgress:
         name = re.compile(rf"{prefix}(_\d+)?{re.escape(output.format.extension)}")
         mine = [item for item in images if name.fullmatch(item.key.name)]
         return ImagesOutcome(output.prefix, len(mine), zero, wall()) if mine else None
+
+
+def _is_header(item: SpooledObject) -> bool:
+    """Whether an object of HLS is an initialization segment."""
+    return item.key.name.endswith(".mp4")
 
 
 def _same(name: str, planned: str) -> bool:

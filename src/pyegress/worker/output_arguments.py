@@ -21,23 +21,30 @@ def output_words(output: OutputPaths) -> tuple[OutputWord, ...]:
     return tuple(_from_anywhere(parse_output(text)) for text in _texts(output))
 
 
+def is_one_file(output: OutputPaths) -> bool:
+    """Whether they name one file. Raises InvalidRequest with the field `output`."""
+    texts = _texts(output)
+    return len(texts) == 1 and isinstance(parse_output(texts[0]), FileWord)
+
+
 def copy_place(output: OutputPaths, *, many: bool) -> tuple[str, Storage | None]:
     """Where copies go: one file (`many`: a folder), and its storage. Raises InvalidRequest with the field `output`."""
     texts = _texts(output)
-    if len(texts) == 1 and isinstance(word := parse_output(texts[0]), FileWord):
-        if not word.place:
-            return word.path, None
-        if many:
-            raise InvalidRequest(
-                "A recording of every track goes to a folder of this machine",
-                field="output",
-                remedy="Name a folder, or record single tracks",
-            )
+    word = parse_output(texts[0]) if len(texts) == 1 else None
+    if isinstance(word, FileWord) and not word.place:
+        return word.path, None
+    if many:
+        raise InvalidRequest(
+            "A recording of every track goes to a folder of this machine",
+            field="output",
+            remedy="Name a folder, or record single tracks",
+        )
+    if isinstance(word, FileWord):
         return word.path, _storage(word.place)
     raise InvalidRequest(
-        "Copies of the packets go to one file",
+        "The copy of a track goes to one file",
         field="output",
-        remedy="Give one file, or let the recording be encoded (without --copy)",
+        remedy="Give one file; a participant or a track-composite is copied to HLS and streams too (--copy)",
     )
 
 

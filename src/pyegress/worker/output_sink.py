@@ -1,4 +1,4 @@
-"""One output of a plan that encodes: what it is given, and what it gives back."""
+"""One output of a plan that encodes, or copies live: what it is given, and what it gives back."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class OutputSink(Protocol):
         """Every destination of a stream that there was."""
 
     def packet(self, kind: Kind, packet: EncodedFrame) -> None:
-        """The next packet of an encoder: 90 kHz ticks for pictures, the encoding's sample rate for sound."""
+        """The next packet of an encoder, or a copied one: 90 kHz ticks for pictures, the stream's rate for sound."""
 
     def picture(self, picture: Picture, at: float) -> None:
         """A picture as it is drawn, at `at` seconds of the output. Valid during the call."""
@@ -58,7 +58,7 @@ class OutputSink(Protocol):
 class Source:
     """What outputs ask of whatever produces the media, a composition or a page."""
 
-    #: The kinds that are encoded.
+    #: The kinds whose packets come.
     kinds: frozenset[Kind]
     #: The stream that an encoder's first packet begins.
     spec_for: Callable[[EncodedFrame], StreamSpec]
@@ -70,5 +70,7 @@ class Source:
     request_keyframe: Callable[[], None]
     #: The codec in which the only track of the sound is published; None while unknown, or if there are several.
     sound_codec: Callable[[], Codec | None] = lambda: None
+    #: The kinds whose packets are as they were published: key frames come when they come, and streams may change.
+    copied: frozenset[Kind] = frozenset()
     #: The one track that is shown; None where a layout or a page is, or nothing yet. Any thread.
     shown: Callable[[], Shown | None] = lambda: None

@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 TICK = 0.25
 #: How often a page that has not given its signal is asked whether it shows an error.
 _ERROR_LOOK = 0.5
-#: The window of a page of which only the sound is recorded.
-_PICTURE = (1280, 720)
+#: The window of a page of which only the sound is recorded, and how often it is drawn.
+_PICTURE = (1280, 720, 30)
 
 
 class PageSession:
@@ -122,8 +122,10 @@ class PageSession:
 
     async def _open(self, plan: RecordingPlan, address: PageAddress) -> None:
         # A page is as wide as it is shown; without pictures it is as wide as usual.
-        width, height = (plan.video.width, plan.video.height) if plan.video is not None else _PICTURE
-        browser = await Browser.open(plan.browser, width=width, height=height, udp=may_send_udp(plan.browser, address))
+        video = plan.video
+        width, height, framerate = (video.width, video.height, video.framerate) if video is not None else _PICTURE
+        udp = may_send_udp(plan.browser, address)
+        browser = await Browser.open(plan.browser, width=width, height=height, framerate=framerate, udp=udp)
         self._browser = browser
         for text in browser.warnings:
             self._warn(text)

@@ -1,4 +1,4 @@
-"""The local files of a plan that encodes: refused before joining where they can be, named in full after it."""
+"""The local files of a plan of outputs: refused before joining where they can be, named in full after it."""
 
 from __future__ import annotations
 
@@ -50,11 +50,15 @@ def named_files(
 
 
 def _local(plan: RecordingPlan, delivery: Delivery) -> list[Path]:
-    """What is begun on this machine's disk: files, playlists, the first segment and image."""
+    """What is begun on this machine's disk: files, playlists, the first segment and image.
+
+    The file of copies is named when its codecs are known.
+    """
     return [
         delivery.place(name, output.storage)
         for output in plan.outputs
         if not isinstance(output, StreamOutput | WebsocketOutput) and isinstance(output.storage, LocalStorage)
+        if not (plan.passthrough and isinstance(output, FileOutput))
         for name in _names(plan, output)
     ]
 

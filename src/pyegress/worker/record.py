@@ -23,19 +23,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from pyegress.clock import wall
-from pyegress.errors import InvalidRequest
 from pyegress.layouts.layout import Layout
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.plan.copy_plan import DEFAULT_GRACE, DEFAULT_RECONNECT_WINDOW, DEFAULT_WAIT, Connection, CopyPlan
 from pyegress.plan.encoding_arguments import EncodingArguments
 from pyegress.plan.selection import EveryTrack, OneTrack, ParticipantTracks, Selection, TrackPair
 from pyegress.plan.stream_urls import StreamProtocol, protocol_of
+from pyegress.worker.copy_arguments import asked_of_encoders, is_one_file, place_of_copies
 from pyegress.worker.progress import Progress, RecordingResult
 
 if TYPE_CHECKING:
     from pyegress.plan.foreground import Session
     from pyegress.plan.recording_plan import RecordingPlan
-    from pyegress.plan.storage import Storage
     from pyegress.worker.egress_session import EgressSession
     from pyegress.worker.output_arguments import OutputPath, OutputPaths
 
@@ -203,19 +202,19 @@ def record_participant(
 
     Waits for the participant and the tracks, without limit unless `wait` says one; survives mute, unpublish and
     republish; ends when the participant has left and is not back within `grace` seconds. H.264 or AV1 with Opus make
-    an MP4, VP8, VP9 or AV1 with Opus a WebM. A codec that changes goes on in a further file. Else as `record_track`.
+    an MP4, VP8, VP9 or AV1 with Opus a WebM. A codec that changes goes on in a further file. HLS and streams are copied
+    too, where the codecs allow; their sound becomes AAC for MPEG-TS, RTMP and SRT. Else as `record_track`.
     """
     selection = ParticipantTracks(identity=identity, screen_share=screen_share)
     connection = _connection(room, url, api_key, api_secret, token)
-    asked = EncodingArguments(**encoding)
-    if not (copy or asked.copies):
+    asked = asked_of_encoders(EncodingArguments(**encoding), max_file_size, copy=copy)
+    if not (asked.copies and is_one_file(output)):
         from pyegress.plan.foreground import plan_participant
 
         session = foreground_session(
             connection, output, duration, wait, reconnect_window, overwrite, max_file_size, grace
         )
         return Recording(plan_participant(session, asked, identity=identity, screen_share=screen_share))
-    _check_copies(asked, max_file_size)
     return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite, grace))
 
 
@@ -243,14 +242,13 @@ def record_track_composite(
     """
     selection = TrackPair(audio_track_id=audio_track_id, video_track_id=video_track_id)
     connection = _connection(room, url, api_key, api_secret, token)
-    asked = EncodingArguments(**encoding)
-    if not (copy or asked.copies):
+    asked = asked_of_encoders(EncodingArguments(**encoding), max_file_size, copy=copy)
+    if not (asked.copies and is_one_file(output)):
         from pyegress.plan.foreground import plan_track_composite
 
         session = foreground_session(connection, output, duration, wait, reconnect_window, overwrite, max_file_size)
         plan = plan_track_composite(session, asked, audio_track_id=audio_track_id, video_track_id=video_track_id)
         return Recording(plan)
-    _check_copies(asked, max_file_size)
     return Recording(_plan(connection, selection, output, duration, wait, reconnect_window, overwrite))
 
 
@@ -316,16 +314,6 @@ def record_room(
     return Recording(plan_room(session, asked, layout=layout, audio_mixing=audio_mixing, **kinds))
 
 
-def _check_copies(asked: EncodingArguments, max_file_size: int | None) -> None:
-    asked.require_none_for_copies()
-    if max_file_size is not None:
-        raise InvalidRequest(
-            "The option max_file_size makes no sense for copies of the packets",
-            field="max_file_size",
-            remedy="Limit the duration instead, or let the recording be encoded",
-        )
-
-
 def foreground_session(
     connection: Connection | None,
     output: OutputPaths,
@@ -356,14 +344,6 @@ def foreground_session(
     )
 
 
-def _place_of_copies(output: OutputPaths, *, many: bool) -> tuple[str, Storage | None]:
-    if isinstance(output, str | os.PathLike) and "://" not in (path := os.fspath(output)):
-        return path, None
-    from pyegress.worker.output_arguments import copy_place
-
-    return copy_place(output, many=many)
-
-
 def _connection(room: str, url: str, api_key: str, api_secret: str, token: str) -> Connection:
     environment = os.environ
     return Connection(
@@ -386,7 +366,7 @@ def _plan(
     overwrite: bool,
     grace: float = DEFAULT_GRACE,
 ) -> CopyPlan:
-    path, storage = _place_of_copies(output, many=isinstance(selection, EveryTrack))
+    path, storage = place_of_copies(output, many=isinstance(selection, EveryTrack))
     return CopyPlan(
         connection=connection,
         selection=selection,

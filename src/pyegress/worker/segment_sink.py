@@ -15,7 +15,8 @@ from pyegress.codecs import Kind
 from pyegress.errors import EgressError, Fault, OutputFailed
 from pyegress.lifecycle.outcome import SegmentsOutcome, StreamOutcome
 from pyegress.outputs.hls.playlist import EventPlaylist, LivePlaylist, PlaylistSettings, Segment, relative_uri
-from pyegress.outputs.hls.segment_thread import SegmentEvents, SegmentFile, SegmentPlan, SegmentThread
+from pyegress.outputs.hls.segment_thread import SegmentThread
+from pyegress.outputs.hls.segment_writer import SegmentEvents, SegmentFile, SegmentPlan
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.plan.recording_plan import SegmentOutput
 from pyegress.plan.segment_names import header_name, segment_name
@@ -54,10 +55,11 @@ class SegmentSink:
         self._source = source
         self._delivery = delivery
         self._on_failed = on_failed
-        self._header_name = header_name(names.prefix, output.format)
+        # Key frames of copies come some time after a segment should end, which nobody may learn in mid-play.
+        header = header_name(names.prefix, output.format)
         settings = PlaylistSettings(
-            duration=output.duration,
-            map_uri=relative_uri(self._header_name, names.playlist) if self._header_name else "",
+            duration=output.duration + bool(source.copied),
+            map_uri=relative_uri(header, names.playlist) if header else "",
             part=output.part,
         )
         self._playlists: list[tuple[str, EventPlaylist | LivePlaylist]] = [(names.playlist, EventPlaylist(settings))]
@@ -67,7 +69,7 @@ class SegmentSink:
         # Segments are named when they begin, by a thread that does not ask the delivery.
         beside = posixpath.relpath(posixpath.dirname(names.prefix) or ".", posixpath.dirname(names.playlist) or ".")
         self._folder = Path(posixpath.normpath(self._paths[0].parent / beside))
-        self._first = FirstPackets(source, self._begin)
+        self._first = FirstPackets(source, self._begin, extend=self._extend if source.copied else None)
         self._thread: SegmentThread | None = None
         self._pending: deque[_Pending] = deque()
         #: The segment that is being written, as far as parts of it are there.
@@ -126,7 +128,8 @@ class SegmentSink:
             format=output.format,
             duration=output.duration,
             part=output.part,
-            header=self._place(self._header_name) if self._header_name else None,
+            copies=bool(self._source.copied),
+            header_for=self._header_for,
             path_for=self._path_for,
         )
         events = SegmentEvents(
@@ -139,6 +142,10 @@ class SegmentSink:
         self._thread = SegmentThread(plan, streams, events)
         return self._thread.submit
 
+    def _extend(self, spec: StreamSpec) -> None:
+        if self._thread is not None:
+            self._thread.extend(spec)
+
     def _at(self, start: float) -> Wall:
         """When what is at `start` seconds of the output was taken."""
         return Wall((self._source.started_at() or Wall(0.0)) + start)
@@ -149,6 +156,10 @@ class SegmentSink:
         )
         return self._folder / posixpath.basename(name)
 
+    def _header_for(self, number: int) -> Path | None:
+        name = header_name(self._output.names.prefix, self._output.format, number)
+        return self._folder / posixpath.basename(name) if name else None
+
     def _name(self, path: Path) -> str:
         return posixpath.join(posixpath.dirname(self._output.names.prefix), path.name)
 
@@ -156,7 +167,7 @@ class SegmentSink:
         return self._delivery.place(name, self._output.storage)
 
     def _on_header(self, path: Path) -> None:
-        self._deliver(None, path)
+        self._deliver(None, self._place(self._name(path)))
 
     def _on_begun(self, path: Path) -> None:
         self._place(self._name(path))
@@ -209,7 +220,8 @@ class SegmentSink:
 
     def _segment(self, file: SegmentFile) -> Segment:
         uri = relative_uri(self._name(file.path), self._output.names.playlist)
-        return Segment(uri, file.duration, self._at(file.start), file.discontinuity, file.parts)
+        header = relative_uri(self._name(file.header), self._output.names.playlist) if file.header is not None else ""
+        return Segment(uri, file.duration, self._at(file.start), file.discontinuity, file.parts, header)
 
     def _fail(self, error: EgressError) -> None:
         # Segments behind a hole are not named: a player would run into it.
@@ -253,7 +265,7 @@ class SegmentSink:
         if part := self._output.part:
             # A player that has a part of the last segment looks for the next part, and not for the whole segment. They
             # ask once in a target duration.
-            await asyncio.sleep(self._output.duration + part)
+            await asyncio.sleep(self._output.duration + bool(self._source.copied) + part)
         await self._write(thread, ended=True)
         futures = [self._delivery.deliver(path, ObjectKind.PLAYLIST) for path in self._paths]
         for (name, _), future in zip(self._playlists, futures, strict=True):

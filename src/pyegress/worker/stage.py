@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from pyegress.clock import Monotonic
 from pyegress.codecs import Kind
@@ -15,6 +15,9 @@ from pyegress.layouts.scene import Participant as ScenePerson
 from pyegress.layouts.scene import Scene, VideoSource, VideoTrack
 from pyegress.layouts.scene import Speaker as SceneSpeaker
 from pyegress.media.director import CandidateChanged, Director, RoomDirector, SingleDirector
+from pyegress.plan.recording_plan import RecordingPlan
+from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
+from pyegress.plan.sources import MediaSource, PageSource, RoomSource, TemplateSource
 from pyegress.room.events import (
     OwnMetadataChanged,
     Participant,
@@ -179,3 +182,28 @@ class SingleStage:
 
     def only(self, feeds: Iterable[Feed]) -> Feed | None:
         return min(feeds, key=lambda feed: (feed.ended, feed.is_muted, self._rank(feed), -feed.rank), default=None)
+
+
+def stage_of(plan: RecordingPlan, *, on_warning: Callable[[str], None]) -> Stage | None:
+    """What a plan draws; None when it draws nothing. Raises InvalidRequest for a layout that cannot be."""
+    video, source = plan.video, plan.source
+    if video is None:
+        return None
+    size = Size(video.width, video.height)
+    match source:
+        case RoomSource(layout=layout):
+            return RoomStage(layout, size, on_warning=on_warning)
+        case MediaSource(video=selection):
+            chosen = selection
+
+            def rank(feed: Feed) -> int:
+                wanted = chosen and chosen.rank(sid=feed.track_id, identity=feed.identity, source=feed.source)
+                return wanted or 0
+
+            return SingleStage(size, rank=rank)
+        case ParticipantTracks() | TrackPair() | OneTrack():
+            return SingleStage(size, rank=lambda feed: 0)
+        case TemplateSource() | PageSource():
+            raise ValueError("a page is captured, not composed")
+        case _:
+            assert_never(source)

@@ -63,11 +63,15 @@ class StreamSink(LiveSink):
         if (joined := joined_error(errors)) is not None:
             raise joined
 
+    def fail(self, error: EgressError) -> None:
+        """Nothing that comes can be streamed any more."""
+        self._group.fail(error)
+
 
 def _publisher(protocol: StreamProtocol, plan: RecordingPlan, source: Source) -> Publisher:
     match protocol:
         case StreamProtocol.RTMP:
-            return RtmpPublisher(plan.video, plan.audio, source.spec_for)
+            return RtmpPublisher(source.kinds, plan.video, plan.audio, source.spec_for)
         case StreamProtocol.SRT:
             return SrtPublisher(source.kinds, source.spec_for)
         case _:

@@ -18,6 +18,7 @@ from pyegress.api.psrpc.rpc_client import RpcClient
 from pyegress.api.psrpc.rpc_server import Bid, Call, RpcServer
 from pyegress.clock import Monotonic, monotonic, wall
 from pyegress.errors import Code, NotFound
+from pyegress.service.rpc_figures import Role
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.system
@@ -51,7 +52,8 @@ async def echo(call: Call) -> bytes:
     return call.body[::-1]
 
 
-async def test_a_call_is_answered(client: RpcClient, servers: list[RpcServer]) -> None:
+async def test_a_call_is_answered(bus: RedisBus, client: RpcClient, servers: list[RpcServer]) -> None:
+    """And counted on both sides, which share a bus here."""
     name = method("Echo", queue=True)
     await servers[0].register(name, "EG_a", echo)
     assert await client.call(name, b"abc", topic="EG_a", timeout=5.0) == b"cba"
@@ -60,6 +62,11 @@ async def test_a_call_is_answered(client: RpcClient, servers: list[RpcServer]) -
         await client.call(name, b"abc", topic="EG_a", timeout=5.0)
     assert raised.value.code is Code.UNAVAILABLE
     assert raised.value.retryable
+    figures = bus.figures
+    asked, answered = name.called(Role.CLIENT), name.called(Role.SERVER)
+    assert (figures.received[name.service, name.name], figures.expired[name.service, name.name]) == (1, 0)
+    assert [figures.times[called].cumulative[-1] for called in (asked, answered)] == [("+Inf", 1.0)] * 2
+    assert figures.errors == {(asked, "unavailable"): 1}
 
 
 @pytest.mark.parametrize("error", [NotFound("EG_x is not here"), DecodeError("cut"), ValueError("secret detail")])

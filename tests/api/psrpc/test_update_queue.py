@@ -47,6 +47,20 @@ def test_an_egress_first_seen_later_is_created_and_updated() -> None:
     assert [(kind, status) for kind, status, _ in sent(queue)] == [(Kind.CREATE, ACTIVE), (Kind.UPDATE, ACTIVE)]
 
 
+def test_an_end_that_is_said_twice_is_sent_once() -> None:
+    """An earlier run left it, and it was found again in its folder, perhaps while it was being sent."""
+    queue = UpdateQueue([Report(Kind.UPDATE, info(COMPLETE))])
+    assert queue.next() is not None
+    queue.add(info(COMPLETE))
+    queue.sent()
+    assert sent(queue) == []
+    queue = UpdateQueue([Report(Kind.UPDATE, info(COMPLETE))])
+    assert queue.next() is not None
+    queue.add(info(COMPLETE, "delivered later"))
+    queue.sent()
+    assert sent(queue) == [(Kind.UPDATE, COMPLETE, "delivered later")]
+
+
 def test_what_an_earlier_run_left_is_sent_first() -> None:
     earlier = UpdateQueue()
     for status in (STARTING, ACTIVE):

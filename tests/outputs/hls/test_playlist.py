@@ -119,3 +119,22 @@ def test_a_long_event_costs_as_much_as_a_short_one() -> None:
 )
 def test_uris_are_relative_and_quoted(name: str, playlist: str, uri: str) -> None:
     assert relative_uri(name, playlist) == uri
+
+
+def test_an_initialization_segment_is_named_where_it_begins() -> None:
+    event = EventPlaylist(PlaylistSettings(4, map_uri="s_init.mp4"))
+    live = LivePlaylist(PlaylistSettings(4, map_uri="s_init.mp4"), window=2)
+    for number in range(4):
+        renewed = Segment(
+            f"s_{number}.m4s", 4.0, AT, discontinuity=number == 1, map_uri="s_init-2.mp4" if number == 1 else ""
+        )
+        event.add(renewed)
+        live.add(renewed)
+    read = parse_playlist(event.render(ended=True).decode())
+    assert read.map_uri == "s_init.mp4"
+    assert [segment.map_uri for segment in read.segments] == ["", "s_init-2.mp4", "", ""]
+    assert [segment.discontinuity for segment in read.segments] == [False, True, False, False]
+    # The one that is in force is named where the window begins.
+    read = parse_playlist(live.render(ended=True).decode())
+    assert (read.map_uri, read.tags["EXT-X-DISCONTINUITY-SEQUENCE"]) == ("s_init-2.mp4", "1")
+    assert [segment.map_uri for segment in read.segments] == ["", ""]

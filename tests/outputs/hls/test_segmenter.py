@@ -34,12 +34,12 @@ def packet(number: int) -> Sample:
 class Cutting:
     """A segmenter and the pieces that it gave."""
 
-    def __init__(self, *specs: StreamSpec, duration: float = 2.0, piece: float = 0.5) -> None:
-        self.segmenter = Segmenter(specs, duration=duration, piece=piece)
+    def __init__(self, *specs: StreamSpec, duration: float = 2.0, piece: float = 0.5, copies: bool = False) -> None:
+        self.segmenter = Segmenter(specs, duration=duration, piece=piece, copies=copies)
         self.pieces: list[Piece] = []
 
-    def push(self, stream: int, sample: Sample, *, discontinuity: bool = False) -> None:
-        self.pieces.extend(self.segmenter.push(stream, sample, discontinuity=discontinuity))
+    def push(self, stream: int, sample: Sample, *, discontinuity: bool = False, renewed: bool = False) -> None:
+        self.pieces.extend(self.segmenter.push(stream, sample, discontinuity=discontinuity, renewed=renewed))
 
     def finish(self) -> None:
         self.pieces.extend(self.segmenter.finish())
@@ -163,3 +163,63 @@ def test_sound_that_stays_away_is_not_waited_for() -> None:
     for number in range(round((MAX_BEHIND + 2.5) * FPS)):
         cutting.push(VIDEO, picture(number, key=number % FPS == 0))
     assert [piece.start for piece in cutting.pieces if piece.begins] == [0.0, 1.0]
+
+
+def test_segments_of_copies_begin_with_the_key_frames_that_come() -> None:
+    cutting = Cutting(H264, AAC, copies=True)
+    # Asked for when two seconds have passed; one comes a little early, one of its own in between.
+    play(cutting, 9.0, {0, 66, 121, 150, 185})
+    cutting.finish()
+    assert [at for ends in cutting.segments for at in ends[:1]] == pytest.approx([0.0, 2.2, 121 / 30, 185 / 30])
+    assert cutting.payloads(AUDIO) == [b"a%d" % number for number in range(422)]
+
+
+def test_streams_that_are_announced_anew_begin_a_segment() -> None:
+    cutting = Cutting(H264, AAC, copies=True)
+    for number in range(150):
+        cutting.push(VIDEO, picture(number, key=number in (0, 45, 105)), renewed=number == 45)
+        for sound in range(number * 1600 // PACKET, (number + 1) * 1600 // PACKET):
+            cutting.push(AUDIO, packet(sound))
+    cutting.finish()
+    assert cutting.segments == [(0.0, 1.5), (1.5, 3.5), (3.5, pytest.approx(5.0))]
+    begins = [piece for piece in cutting.pieces if piece.begins]
+    assert [(piece.renewed, piece.discontinuity) for piece in begins] == [(False, False), (True, True), (False, False)]
+    assert begins[1].batch[AUDIO][0].pts >= 1.5 * 48_000 > begins[1].batch[AUDIO][0].pts - PACKET
+
+
+def test_pictures_that_come_after_sound_alone_lead() -> None:
+    cutting = Cutting(AAC, copies=True)
+    sound, pictures, begin = 0, 1, 120 * PACKET / 48_000
+    entries = [(number * PACKET / 48_000, sound, number) for number in range(230)]
+    entries += [(begin + number / FPS, pictures, number) for number in range(60)]
+    for at, stream, number in sorted(entries):
+        if stream == sound:
+            cutting.push(sound, packet(number))
+            continue
+        if not number:
+            cutting.segmenter.add(H264)
+        shown = Sample(round(at * 90_000), 0, b"v%d" % number, number in (0, 40))
+        cutting.push(pictures, shown, renewed=not number)
+    cutting.finish()
+    starts = [piece.start for piece in cutting.pieces if piece.begins]
+    assert starts[:3] == pytest.approx([0.0, 94 * PACKET / 48_000, begin], abs=1e-4)
+    assert [piece.renewed for piece in cutting.pieces if piece.begins][:3] == [False, False, True]
+    assert cutting.payloads(sound) == [b"a%d" % number for number in range(230)]
+    before = [piece for piece in cutting.pieces if piece.start < begin - 1e-4]
+    assert not any(batch for piece in before for batch in piece.batch[1:])
+
+
+def test_sound_from_before_the_first_picture_of_a_copy_is_left_out() -> None:
+    cutting = Cutting(H264, AAC, copies=True)
+    play(cutting, 3.0, {0, 60}, video_late=0.0)
+    late = Cutting(H264, AAC, copies=True)
+    for number in range(100):
+        late.push(AUDIO, packet(number))
+        if number == 60:
+            late.push(VIDEO, Sample(90_000, 0, b"v", True))
+    late.push(VIDEO, Sample(2 * 90_000, 0, b"v", False))
+    late.finish()
+    assert cutting.payloads(AUDIO)[0] == b"a0"
+    # The one that reaches into the first picture is heard.
+    assert late.payloads(AUDIO) == [b"a%d" % number for number in range(46, 100)]
+    assert late.segments[0][0] == 1.0

@@ -61,7 +61,7 @@ class Encoders:
     def __init__(self, twitch: TwitchIngests | None = None, tls: ssl.SSLContext | None = None) -> None:
         encoder = AudioEncoder(AUDIO)
         self.publisher = RtmpPublisher(
-            VIDEO, AUDIO, lambda frame: audio_stream(encoder), twitch=twitch, tls=tls, timeout=1.0
+            frozenset(Kind), VIDEO, AUDIO, lambda frame: audio_stream(encoder), twitch=twitch, tls=tls, timeout=1.0
         )
         sound = [packet for _ in range(50) for packet in encoder.encode(np.zeros((960, 2), np.float32))]
         units = [self.publisher.package(Kind.VIDEO, frame) for frame in video(Codec.H264, 25)]

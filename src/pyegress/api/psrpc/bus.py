@@ -17,6 +17,7 @@ from pyegress.api.psrpc.redis_connection import link
 from pyegress.api.psrpc.redis_options import RedisOptions
 from pyegress.api.psrpc.wire import Malformed
 from pyegress.clock import Monotonic, monotonic
+from pyegress.service.rpc_figures import RpcFigures
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -38,8 +39,10 @@ class RedisBus:
     subscriptions are made again before anybody is told that the bus is back.
     """
 
-    def __init__(self, options: RedisOptions) -> None:
+    def __init__(self, options: RedisOptions, figures: RpcFigures | None = None) -> None:
+        """`figures` are fed by those who call and serve over it."""
         self.options = options
+        self.figures = figures or RpcFigures()
         self._link = link(options)
         self._receivers: dict[bytes, Receive] = {}
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}

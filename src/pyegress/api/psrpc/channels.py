@@ -8,6 +8,8 @@ import secrets
 import string
 from dataclasses import dataclass
 
+from pyegress.service.rpc_figures import Called, Role
+
 _ALPHABET = string.ascii_letters + string.digits
 _PLAIN = frozenset(_ALPHABET + "_")
 #: Seconds for which one receiver of a queue request keeps the others off it.
@@ -27,6 +29,10 @@ class Method:
     claimed: bool = True
     queue: bool = False
     multi: bool = False
+
+    def called(self, role: Role) -> Called:
+        """It, as figures name it."""
+        return Called(role, "multirpc" if self.multi else "rpc", self.service, self.name)
 
     def requests(self, topic: str = "") -> str:
         """The channel on which servers hear requests."""

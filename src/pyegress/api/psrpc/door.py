@@ -25,6 +25,7 @@ from pyegress.api.psrpc.topics import EgressTopics
 from pyegress.plan.egress_info import without_webhooks
 from pyegress.service.egress_service import EgressService
 from pyegress.service.outbox import Outbox
+from pyegress.service.rpc_figures import RpcFigures
 
 log = logging.getLogger(__name__)
 SERVICE = "EgressInternal"
@@ -57,15 +58,16 @@ class PsrpcDoor:
         settings: DoorSettings | None = None,
         announced: Callable[[str], bool] = lambda egress_id: False,
         outbox: Path | None = None,
+        figures: RpcFigures | None = None,
     ) -> None:
         """`announced` says of which egresses another door tells the webhooks that their requests name. `outbox` is the
-        file that keeps what livekit-server has still to be told; without one a crash loses it."""
+        file that keeps what livekit-server has still to be told; without one a crash loses it. `figures` count."""
         self.node_id = node_id or new_id("NE_")
         self.settings = settings or DoorSettings()
         self._service = service
         self._topic = cluster_id
         self._announced = announced
-        self.bus = RedisBus(redis)
+        self.bus = RedisBus(redis, figures)
         self.io = IoInfo(self.bus, self.settings.io)
         self.reporter = Reporter(self.io, self.settings.backoff, Outbox(outbox, "reports") if outbox else None)
         self._server = RpcServer(self.bus)

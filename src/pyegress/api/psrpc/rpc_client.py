@@ -13,6 +13,8 @@ from pyegress.api.psrpc.channels import Method, bids, new_id, responses
 from pyegress.api.psrpc.claims import FIRST_BID, Selection, SelectionTerms
 from pyegress.api.psrpc.failures import CallFailed, RedisUnreachable
 from pyegress.clock import Monotonic, monotonic, wall
+from pyegress.errors import EgressError
+from pyegress.service.rpc_figures import Role
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class RpcClient:
 
         `timeout` seconds for everything, of which `terms.window` for finding a server.
         """
+        began, code = monotonic(), "canceled"
         pending, request = self._begin(method, topic, body, timeout, terms)
         try:
             heard = await self._publish(method.requests(topic), request, pending.deadline)
@@ -67,10 +70,15 @@ class RpcClient:
             if heard == 0 and self._bus.counts_receivers:
                 raise _nobody(method, "nobody listens")
             response = await self._outcome(pending, timeout)
+            if response.error:
+                raise CallFailed(response.error, wire_code=response.code or "unknown")
+            code = ""
+        except EgressError as error:
+            code = getattr(error, "wire_code", error.code.wire)
+            raise
         finally:
             self._end(request, pending)
-        if response.error:
-            raise CallFailed(response.error, wire_code=response.code or "unknown")
+            self._bus.figures.over(method.called(Role.CLIENT), monotonic() - began, code)
         return response.body
 
     async def call_all(self, method: Method, body: bytes = b"", *, window: float, topic: str = "") -> list[bytes]:
@@ -83,6 +91,8 @@ class RpcClient:
                 pending.answered.result()  # closed meanwhile
         finally:
             self._end(request, pending)
+            # As psrpc counts it: that nobody answered is an error.
+            self._bus.figures.over(method.called(Role.CLIENT), window, "" if pending.collected else "unknown")
         return [response.body for response in pending.collected if not response.error]
 
     def _begin(

@@ -17,6 +17,7 @@ from pyegress.api.psrpc.claims import Offers
 from pyegress.api.psrpc.failures import MALFORMED_REQUEST, RedisUnreachable
 from pyegress.clock import Monotonic, monotonic, wall
 from pyegress.errors import EgressError
+from pyegress.service.rpc_figures import Role
 
 log = logging.getLogger(__name__)
 #: Seconds for which a response is still worth sending after its request has expired: clients retry with the same ids.
@@ -123,9 +124,11 @@ class RpcServer:
         self._compare_clocks(request)
         # Counted from now on our own clock, so that calls survive a clock that is wrong.
         call = Call(request, Monotonic(monotonic() + request.lifetime))
-        if request.lifetime <= 0:
+        method, expired = endpoint.method, request.lifetime <= 0
+        self._bus.figures.heard(method.service, method.name, expired=expired)
+        if expired:
             return
-        if endpoint.method.queue:
+        if method.queue:
             self._spawn(self._tasks, self._take(endpoint, call, payload))
         else:
             self._consider(endpoint, call)
@@ -182,19 +185,19 @@ class RpcServer:
             self._spawn(self._calls, self._handle(waiting.endpoint, waiting.call))
 
     async def _handle(self, endpoint: _Endpoint, call: Call) -> None:
+        began = monotonic()
+        body, error, code = b"", "", ""
         try:
             body = await endpoint.handle(call)
-        except EgressError as error:
-            await self._answer(endpoint, call, error=str(error), code=getattr(error, "wire_code", error.code.wire))
-        except DecodeError as error:
-            await self._answer(endpoint, call, error=str(error), code=MALFORMED_REQUEST)
+        except EgressError as failure:
+            error, code = str(failure), getattr(failure, "wire_code", failure.code.wire)
+        except DecodeError as failure:
+            error, code = str(failure), MALFORMED_REQUEST
         except Exception:
             log.exception("%s failed", endpoint.method.name)
-            await self._answer(
-                endpoint, call, error="internal error; the log of the egress service has it", code="internal"
-            )
-        else:
-            await self._answer(endpoint, call, body)
+            error, code = "internal error; the log of the egress service has it", "internal"
+        self._bus.figures.over(endpoint.method.called(Role.SERVER), monotonic() - began, code)
+        await self._answer(endpoint, call, body, error=error, code=code)
 
     async def _answer(
         self, endpoint: _Endpoint, call: Call, body: bytes = b"", *, error: str = "", code: str = ""

@@ -35,7 +35,8 @@ class Report:
 class UpdateQueue:
     """The reports of one egress in order: CreateEgress first, then every status, newest details of each.
 
-    A report that waits gives way to a newer one of the same status; one that is being sent stays as it is.
+    A report that waits gives way to a newer one of the same status; one that is being sent stays as it is. What is
+    said twice is sent once: an end that an earlier process left, and then was found in its folder.
     """
 
     def __init__(self, left: Iterable[Report] = ()) -> None:
@@ -57,6 +58,8 @@ class UpdateQueue:
         """`info` is copied: senders go on changing theirs."""
         copy = pb.EgressInfo()
         copy.CopyFrom(info)
+        if self._waiting and self._waiting[-1].info == copy and self._waiting[-1].kind is Kind.UPDATE:
+            return
         if not self._begun:
             self._begun = True
             self._waiting.append(Report(Kind.CREATE, copy))

@@ -46,11 +46,14 @@ class Segment:
     at: Wall
     discontinuity: bool = False
     parts: tuple[Part, ...] = ()
+    #: The initialization segment that begins with this segment; "" goes on with the former.
+    map_uri: str = ""
 
 
 @dataclass(slots=True)
 class PlaylistSettings:
-    """What does not change. `duration` is that of segments as planned; `part` seconds of parts, 0 without any."""
+    """What does not change: seconds of segments as planned, the first initialization segment, and seconds of parts, 0
+    without any."""
 
     duration: int
     map_uri: str = ""
@@ -72,7 +75,9 @@ class _Head:
     def saw(self, duration: float) -> None:
         self.longest = max(self.longest, math.floor(duration + 0.5))
 
-    def lines(self, *, ended: bool, kind: str = "", first: int = 0, discontinuities: int = 0) -> list[str]:
+    def lines(
+        self, *, ended: bool, map_uri: str, kind: str = "", first: int = 0, discontinuities: int = 0
+    ) -> list[str]:
         settings = self.settings
         # It must not change while players watch, so what is planned counts; at the end what is true.
         target = max(1, self.longest) if ended and self.longest else max(settings.duration, self.longest)
@@ -91,14 +96,20 @@ class _Head:
         if discontinuities:
             lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}")
         lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
-        if settings.map_uri:
-            lines.append(f'#EXT-X-MAP:URI="{settings.map_uri}"')
+        if map_uri:
+            lines.append(f'#EXT-X-MAP:URI="{map_uri}"')
         return lines
 
 
-def _before(discontinuity: bool, at: Wall) -> list[str]:
+def _date(at: Wall) -> str:
     moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return ["#EXT-X-DISCONTINUITY"] * discontinuity + [f"#EXT-X-PROGRAM-DATE-TIME:{moment}"]
+    return f"#EXT-X-PROGRAM-DATE-TIME:{moment}"
+
+
+def _before(segment: Segment) -> list[str]:
+    changes = ["#EXT-X-DISCONTINUITY"] * segment.discontinuity
+    changes += [f'#EXT-X-MAP:URI="{segment.map_uri}"'] * bool(segment.map_uri)
+    return [*changes, _date(segment.at)]
 
 
 def _parts(uri: str, parts: Iterable[Part]) -> list[str]:
@@ -110,7 +121,7 @@ def _parts(uri: str, parts: Iterable[Part]) -> list[str]:
 
 
 def _entry(segment: Segment, *, parts: bool) -> list[str]:
-    lines = _before(segment.discontinuity, segment.at)
+    lines = _before(segment)
     if parts:
         lines += _parts(segment.uri, segment.parts)
     return [*lines, f"#EXTINF:{segment.duration:.6f},", segment.uri]
@@ -138,11 +149,11 @@ class _Recent:
         if not self.settings.part or ended:
             return lines
         if self.open is not None:
-            return lines + _before(self.open.discontinuity, self.open.at) + _parts(self.open.uri, self.open.parts)
+            return lines + _before(self.open) + _parts(self.open.uri, self.open.parts)
         if self.segments:
             # hls.js takes the last segment for the one that is being written where nothing follows it.
             last = self.segments[-1]
-            lines += _before(False, Wall(last.at + last.duration))
+            lines.append(_date(Wall(last.at + last.duration)))
         return lines
 
 
@@ -171,7 +182,7 @@ class EventPlaylist:
 
     def render(self, *, ended: bool) -> bytes:
         """The playlist. `ended`: nothing will be added."""
-        head = _text(self._head.lines(ended=ended, kind="EVENT")).encode()
+        head = _text(self._head.lines(ended=ended, map_uri=self._settings.map_uri, kind="EVENT")).encode()
         tail = self._recent.lines(ended=ended) + (["#EXT-X-ENDLIST"] if ended else [])
         return b"".join((head, self._old, _text(tail).encode() if tail else b""))
 
@@ -186,6 +197,8 @@ class LivePlaylist:
         self._window = window
         self._first = 0
         self._discontinuities = 0
+        #: The initialization segment that is in force where the window begins.
+        self._map_uri = settings.map_uri
 
     def add(self, segment: Segment) -> None:
         """The next segment, which is there as a whole."""
@@ -194,7 +207,9 @@ class LivePlaylist:
         recent.open = None
         recent.segments.append(segment)
         if len(recent.segments) > self._window:
-            self._discontinuities += recent.segments.popleft().discontinuity
+            gone = recent.segments.popleft()
+            self._discontinuities += gone.discontinuity
+            self._map_uri = gone.map_uri or self._map_uri
             self._first += 1
 
     def grow(self, segment: Segment) -> None:
@@ -203,5 +218,7 @@ class LivePlaylist:
 
     def render(self, *, ended: bool) -> bytes:
         """The playlist. `ended`: nothing will be added."""
-        head = self._head.lines(ended=ended, first=self._first, discontinuities=self._discontinuities)
+        head = self._head.lines(
+            ended=ended, map_uri=self._map_uri, first=self._first, discontinuities=self._discontinuities
+        )
         return _text(head + self._recent.lines(ended=ended) + ["#EXT-X-ENDLIST"] * ended).encode()

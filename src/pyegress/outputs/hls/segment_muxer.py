@@ -13,6 +13,8 @@ from pyegress.outputs.fragments import fragment, movie_header
 from pyegress.outputs.hls.mpeg_ts import MpegTs
 from pyegress.outputs.muxer import FileHeader, Sample, StreamSpec
 from pyegress.plan.recording_plan import SegmentFormat
+from pyegress.rtp.codec_config import av1_sequence_header, h264_parameter_sets, h265_parameter_sets
+from pyegress.rtp.frame import EncodedFrame
 
 _BRANDS = (b"msdh", (0).to_bytes(4, "big"), b"msdh", b"msix")
 
@@ -60,6 +62,28 @@ def segment_streams(specs: Sequence[StreamSpec]) -> tuple[StreamSpec, ...]:
     packets, which are left out (`before_start`): players need no edit list then, of which many know nothing.
     """
     return tuple(_segment_stream(spec) for spec in specs)
+
+
+def continues(spec: StreamSpec, keyframe: EncodedFrame) -> bool:
+    """Whether a key frame goes on with a stream of pictures as it was announced."""
+    if keyframe.codec is not spec.codec or keyframe.size not in (None, spec.size):
+        return False
+    return _announced(keyframe) <= _announced(spec.first)
+
+
+def _announced(keyframe: EncodedFrame) -> frozenset[bytes]:
+    """What a key frame says that its announcement repeats."""
+    match keyframe.codec:
+        case Codec.H264:
+            groups: Sequence[Sequence[bytes]] = h264_parameter_sets(keyframe.payload)
+        case Codec.H265:
+            groups = h265_parameter_sets(keyframe.payload)
+        case Codec.AV1:
+            sequence = av1_sequence_header(keyframe.payload)
+            groups = [[sequence]] if sequence is not None else []
+        case _:
+            groups = []
+    return frozenset(part for group in groups for part in group)
 
 
 def _segment_stream(spec: StreamSpec) -> StreamSpec:

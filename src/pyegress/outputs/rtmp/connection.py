@@ -96,7 +96,12 @@ class RtmpConnection:
             if self._begin is None:
                 self._begin = unit.seconds
                 parts += [self._conversation.media(kind, payload, 0) for kind, payload in self._preamble()]
+                announcement = b""
+            else:
+                announcement = unit.announcement
             at = round(max(0.0, unit.seconds - self._begin) * 1000)
+            if announcement:
+                parts.append(self._conversation.media(_TYPES[unit.kind], announcement, at))
             parts.append(self._conversation.media(_TYPES[unit.kind], unit.payload, at))
         self._write(b"".join(parts))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from pyegress.clock import Monotonic
 from pyegress.codecs import Codec, Kind
+from pyegress.outputs.copied_streams import PATIENCE
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.rtmp.amf0 import EcmaArray, Value, encode
 from pyegress.outputs.rtmp.chunks import MessageType
@@ -25,10 +26,12 @@ _CONFIG, _MEDIA = 0, 1
 _H264_AUD = 9
 
 
-def metadata(video: VideoEncoding | None, audio: AudioEncoding | None) -> bytes:
-    """`onMetaData` as publishers send it, what a data message holds."""
+def metadata(video: VideoEncoding | None, audio: AudioEncoding | None, size: tuple[int, int] | None = None) -> bytes:
+    """`onMetaData` as publishers send it, what a data message holds. `size` is that of copied pictures, in pixels."""
     members: dict[str, Value] = {"encoder": "pyegress"}
-    if video is not None:
+    if size is not None:
+        members |= {"width": size[0], "height": size[1], "videocodecid": 7}
+    elif video is not None:
         members |= {
             "width": video.width,
             "height": video.height,
@@ -66,6 +69,11 @@ def video_config(frame: EncodedFrame) -> bytes:
     return bytes((_AVC_KEY, _CONFIG, 0, 0, 0)) + avc_config(sps, pps)
 
 
+def has_config(frame: EncodedFrame) -> bool:
+    """Whether a key frame comes with parameter sets: those of encoders do, and nearly all that are published."""
+    return {H264_SPS, H264_PPS} <= {h264_type(nal) for nal in split_annexb(frame.payload)}
+
+
 def video_tag(frame: EncodedFrame) -> bytes:
     """The tag of one picture, without what the configuration has said. There are no B-frames: composition time 0."""
     said = (H264_SPS, H264_PPS, _H264_AUD)
@@ -74,19 +82,26 @@ def video_tag(frame: EncodedFrame) -> bytes:
 
 
 class FlvPackager:
-    """Packets of the encoders as RTMP messages. `spec_for` describes the stream that an encoder's packet begins."""
+    """Packets of the `kinds` as RTMP messages. `spec_for` describes the stream that an encoder's packet begins.
+
+    Pictures without an encoding of theirs are copies: they may come late, and change.
+    """
 
     def __init__(
         self,
+        kinds: frozenset[Kind],
         video: VideoEncoding | None,
         audio: AudioEncoding | None,
         spec_for: Callable[[EncodedFrame], StreamSpec],
     ) -> None:
+        self._pictures = Kind.VIDEO in kinds
         self._video = video
         self._audio = audio
         self._spec_for = spec_for
         self._video_config = b""
         self._audio_config = b""
+        #: Pixels of copied pictures.
+        self._size: tuple[int, int] | None = None
 
     def package(self, kind: Kind, frame: EncodedFrame) -> Unit:
         """A `streaming.group.Packager`: H.264 and AAC; pictures decide where a receiver may begin, if there are any."""
@@ -95,15 +110,25 @@ class FlvPackager:
             self._audio_config = audio_config(described.config)
         if kind is Kind.AUDIO:
             assert self._audio is not None
-            return Unit(kind, frame.timestamp / self._audio.sample_rate, self._video is None, audio_tag(frame))
-        if frame.keyframe:
-            self._video_config = video_config(frame)
-        return Unit(kind, frame.timestamp / frame.codec.clock_rate, frame.keyframe, video_tag(frame))
+            seconds = frame.timestamp / self._audio.sample_rate
+            return Unit(kind, seconds, self._sound_starts(seconds), audio_tag(frame))
+        announcement = b""
+        anew = frame.keyframe and (not self._video_config or has_config(frame))
+        if anew and (config := video_config(frame)) != self._video_config:
+            announcement = self._video_config = config
+            self._size = frame.size if self._video is None else None
+        return Unit(kind, frame.timestamp / frame.codec.clock_rate, frame.keyframe, video_tag(frame), announcement)
+
+    def _sound_starts(self, seconds: float) -> bool:
+        """Whether a receiver may begin with sound: there are no pictures, or none come."""
+        if not self._pictures:
+            return True
+        return self._video is None and not self._video_config and seconds > PATIENCE
 
     def preamble(self) -> list[tuple[MessageType, bytes]]:
         """What comes before the first unit."""
         messages = [
-            (MessageType.DATA, metadata(self._video, self._audio)),
+            (MessageType.DATA, metadata(self._video, self._audio, self._size)),
             (MessageType.VIDEO, self._video_config),
             (MessageType.AUDIO, self._audio_config),
         ]

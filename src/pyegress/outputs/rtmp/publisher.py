@@ -22,6 +22,7 @@ class RtmpPublisher:
 
     def __init__(
         self,
+        kinds: frozenset[Kind],
         video: VideoEncoding | None,
         audio: AudioEncoding | None,
         spec_for: Callable[[EncodedFrame], StreamSpec],
@@ -31,7 +32,7 @@ class RtmpPublisher:
         timeout: float = TIMEOUT,
     ) -> None:
         """`tls` is what rtmps trusts (None: the system's certificates), `timeout` for each answer of a server."""
-        self._packager = FlvPackager(video, audio, spec_for)
+        self._packager = FlvPackager(kinds, video, audio, spec_for)
         self._twitch = twitch or TwitchIngests()
         self._tls = tls
         self._timeout = timeout

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pyegress.clock import Monotonic
 from pyegress.codecs import Codec, Kind
+from pyegress.outputs.copied_streams import PATIENCE
 from pyegress.outputs.hls.mpeg_ts import MpegTs
 from pyegress.outputs.muxer import Sample, StreamSpec
 from pyegress.outputs.srt.connection import TIMEOUT, SrtConnection
@@ -31,7 +32,7 @@ class SrtPublisher:
         self._tables_at = float("-inf")
 
     def package(self, kind: Kind, frame: EncodedFrame) -> Unit:
-        if self._muxer is None and (kind is Kind.VIDEO or Kind.VIDEO not in self._kinds) and frame.keyframe:
+        if frame.keyframe and self._begins(kind, frame):
             self._open(frame)
         if self._muxer is None:
             # Nothing can be decoded before the first key frame.
@@ -46,8 +47,19 @@ class SrtPublisher:
     async def connect(self, target: Destination) -> SrtConnection:
         return await SrtConnection.open(target.ingest, target.shown, timeout=self._timeout)
 
+    def _begins(self, kind: Kind, frame: EncodedFrame) -> bool:
+        """Whether the stream is announced at this frame, or, where it is copied, announced as another one."""
+        if kind is Kind.VIDEO:
+            known = self._specs.get(kind)
+            return known is None or known.codec is not frame.codec
+        if self._muxer is not None:
+            return False
+        rate = frame.codec.clock_rate or self._spec_for(frame).clock_rate
+        return Kind.VIDEO not in self._kinds or frame.timestamp > PATIENCE * rate
+
     def _open(self, first: EncodedFrame) -> None:
-        if Kind.VIDEO in self._kinds:
+        self._specs.clear()
+        if first.codec.kind is Kind.VIDEO:
             self._specs[Kind.VIDEO] = self._spec_for(first)
         if Kind.AUDIO in self._kinds:
             self._specs[Kind.AUDIO] = self._spec_for(EncodedFrame(Codec.AAC, b"", 0, Monotonic(0.0)))
@@ -55,7 +67,7 @@ class SrtPublisher:
 
     def _tables_due(self, seconds: float) -> bool:
         """Sound alone: a listener may begin anywhere, and needs the tables."""
-        if Kind.VIDEO in self._kinds or seconds - self._tables_at < _TABLES:
+        if Kind.VIDEO in self._specs or seconds - self._tables_at < _TABLES:
             return False
         self._tables_at = seconds
         return True

@@ -68,6 +68,8 @@ class StreamGroup:
         self._removing: set[asyncio.Task[None]] = set()
         self._ending = False
         self._broken = False
+        #: Why nothing can be streamed any more.
+        self._unfit: EgressError | None = None
 
     @property
     def streams(self) -> tuple[StreamOutcome, ...]:
@@ -88,6 +90,8 @@ class StreamGroup:
         """Begin to stream there too. Raises EgressError when it is streamed to already, or there are too many."""
         if self._ending:
             raise ending()
+        if self._unfit is not None:
+            raise self._unfit
         for sender in self.active:
             if sender.target.url == target.url or (target.id and sender.target.id == target.id):
                 raise already_streaming(target.shown)
@@ -128,6 +132,12 @@ class StreamGroup:
         if wake:
             self._loop.call_soon_threadsafe(self._hand_out)
 
+    def fail(self, error: EgressError) -> None:
+        """Give up every destination: nothing that comes can be streamed."""
+        self._unfit = error
+        for sender in self.active:
+            sender.fail(error)
+
     async def finish(self) -> None:
         """Send what is there, and end every stream in order. Idempotent."""
         self._ending = True
@@ -160,8 +170,7 @@ class StreamGroup:
 
     def _break(self, error: Exception) -> None:
         message = f"What was encoded cannot be streamed ({type(error).__name__})"
-        for sender in self.active:
-            sender.fail(EgressError(message, remedy="Please report it, with the log"))
+        self.fail(EgressError(message, remedy="Please report it, with the log"))
 
     def _given_up(self, sender: StreamSender, error: EgressError) -> None:
         self._on_failed(error)

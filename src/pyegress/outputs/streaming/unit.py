@@ -9,9 +9,13 @@ from pyegress.codecs import Kind
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One frame as its protocol carries it. `seconds` is its place in the output; a receiver can begin at a `start`."""
+    """One frame as its protocol carries it. `seconds` is its place in the output; a receiver can begin at a `start`.
+
+    `announcement` comes before it, for those who have begun: the stream is another one from here on.
+    """
 
     kind: Kind
     seconds: float
     start: bool
     payload: bytes
+    announcement: bytes = b""
