@@ -100,8 +100,8 @@ asyncio.run(main())
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
     folder, keeper = (await parent.stdout.readline()).decode().split()
+    await eventually(lambda: len(descendants(int(keeper))) >= 4, "both processes, and the one that the shell makes")
     family = descendants(int(keeper))
-    assert len(family) >= 4
     parent.kill()
     await parent.wait()
     await eventually(lambda: all(map(gone, family)), f"the end of {family}")

@@ -63,6 +63,7 @@ async def test_callers_are_answered_before_a_worker_is_made(monkeypatch: pytest.
         return object()
 
     monkeypatch.setattr(pool, "_ready", ready)
+    monkeypatch.setattr("pyegress.service.worker_pool._WAY", 60.0)
     taking = asyncio.create_task(pool.take())
     for _ in range(8):  # answers of 50 ms each
         until = monotonic() + 0.05
@@ -70,6 +71,6 @@ async def test_callers_are_answered_before_a_worker_is_made(monkeypatch: pytest.
             pass
         await asyncio.sleep(0)
     answered = monotonic()
-    await asyncio.wait_for(taking, 5.0)
+    await asyncio.wait_for(taking, 50.0)
     assert made[0] >= answered
     await pool.aclose()

@@ -6,8 +6,10 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from pyegress.errors import Code, OutputFailed
 
@@ -54,6 +56,24 @@ def temporary_beside(path: Path) -> Path:
     room = _MAX_NAME_BYTES - len(TEMPORARY_SUFFIX) - 1
     name = path.name.encode()[:room].decode(errors="ignore")
     return path.with_name(f".{name}{TEMPORARY_SUFFIX}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when all is written into it. Raises OSError; nothing half is left.
+
+    Whoever reads sees the old file or the new one; a process that is killed leaves one of them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = temporary_beside(path)
+    try:
+        with beside.open("wb") as file:
+            yield file
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:

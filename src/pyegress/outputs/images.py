@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from PIL import Image
 
 from pyegress.errors import EgressError, Fault, OutputFailed
-from pyegress.outputs.disk import disk_failure, temporary_beside
+from pyegress.outputs.disk import disk_failure, replacing
 from pyegress.plan.recording_plan import ImageFormat
 
 #: Of JPEG, as the reference has it, and of WebP.
@@ -61,12 +60,9 @@ class ImageWriter:
         With `shown` the image is that track without the bars of the output, by itself in the size that is published.
         """
         try:
-            beside = temporary_beside(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
             name, options = _FORMATS[self._format]
-            with beside.open("wb") as file:
+            with replacing(path) as file:
                 self._image(picture, shown).save(file, name, **options)
-            os.replace(beside, path)
             return path.stat().st_size
         except OSError as error:
             raise disk_failure(error, path, "write") from error

@@ -35,7 +35,7 @@ from pyegress.lifecycle.worker_messages import (
 )
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.service.finishing import files_on_disk, finish_left
-from pyegress.service.kept_egress import undelivered
+from pyegress.service.kept_egress import Note, arrived, undelivered
 from pyegress.service.worker import Worker
 from pyegress.service.worker_pool import WorkerPool
 
@@ -140,7 +140,7 @@ class EgressRun:
         self,
         pool: WorkerPool,
         prepare: Callable[[Launch], Awaitable[None]],
-        note: Callable[[str, pb.EgressInfo], Awaitable[None]],
+        note: Note,
     ) -> None:
         """Record to the end. `prepare` makes the egress's folder, `note` notes there how it ended, before the worker is
         let go: a supervisor that comes after us tells it as we did. Errors do not raise: they are in the info.
@@ -227,7 +227,7 @@ class EgressRun:
         if answer is not None and not answer.done():
             answer.set_result(value)
 
-    async def _record(self, pool: WorkerPool, note: Callable[[str, pb.EgressInfo], Awaitable[None]]) -> Outcome:
+    async def _record(self, pool: WorkerPool, note: Note) -> Outcome:
         worker = await pool.take_unless(self._stopping)
         if worker is None:
             return self._final(Outcome(self.stop_reason or EndReason.STOPPED))
@@ -256,10 +256,10 @@ class EgressRun:
                             logger.warning("%s", warning, extra=self._about)
                         outcome = self._final(outcome)
                         # Told, and kept, before the worker may forget it.
-                        await self._keep(self._conclude(outcome))
+                        everybody = await self._keep(self._conclude(outcome))
                         with suppress(OSError):  # who adopts it will say so
                             if self.status.final:
-                                await note(self._launch.egress_id, self.info)
+                                await note(self._launch.egress_id, self.info, everybody=everybody)
                                 self.noted = True
                         worker.send(Received())
                         return outcome
@@ -375,12 +375,13 @@ class EgressRun:
             return []
         return [kept for info in conclude(self.info, outcome, wall()) for kept in self._tell(info)]
 
-    async def _keep(self, told: Sequence[asyncio.Future[None]]) -> None:
+    async def _keep(self, told: Sequence[asyncio.Future[None]]) -> bool:
         """Wait until what was told would survive our end: until then the worker is asked for it once more."""
         if told:
             _, late = await asyncio.wait(told, timeout=KEEP_TIMEOUT)
             if late:
                 logger.error("the end is not stored in %g s", KEEP_TIMEOUT, extra=self._about)
+        return all(map(arrived, told))
 
     def _tell(self, info: pb.EgressInfo) -> Sequence[asyncio.Future[None]]:
         old, self.info = self.status, info

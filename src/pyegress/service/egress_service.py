@@ -24,6 +24,8 @@ class EgressStart:
     retry_count: int = 0
 
 
+#: Seconds that the answer to a start has before the work on it begins: a fork, and telling others, would hold it up.
+HEAD_START = 0.005
 #: Gives what is done when the change would survive the end of this process; None for nothing to wait for.
 Listener = Callable[[pb.EgressInfo], asyncio.Future[None] | None]
 

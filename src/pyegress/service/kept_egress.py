@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from livekit.protocol import egress as pb
 
@@ -39,6 +40,12 @@ class Kept:
     #: When a delivery failed first that may yet get through.
     failing_since: Wall | None = None
     decision: Decision = field(default_factory=lambda: Decision(Step.WAIT, "it was just found"))
+
+
+class Note(Protocol):
+    """Notes in the folder of an egress how it ended, and whether everybody has been told. Raises OSError."""
+
+    async def __call__(self, egress_id: str, info: pb.EgressInfo, *, everybody: bool) -> None: ...
 
 
 def arrived(telling: asyncio.Future[None]) -> bool:

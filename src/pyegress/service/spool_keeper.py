@@ -122,12 +122,14 @@ class SpoolKeeper:
         if (kept := await asyncio.to_thread(self._read, self.spool.folder(egress_id), None)) is not None:
             self._kept[egress_id] = replace(kept, info=info, published=True, telling=tuple(telling))
 
-    async def told(self, egress_id: str, info: pb.EgressInfo) -> None:
-        """Note how an egress ends before its folder can be removed."""
+    async def told(self, egress_id: str, info: pb.EgressInfo, *, everybody: bool = False) -> None:
+        """Note how an egress ends before its folder can be removed; `everybody` who listens has it, and keeps it."""
         folder = self.spool.folder(egress_id)
         entries: list[Entry] = [Told(wall(), redacted(info).SerializeToString())]
         if status_of(info) is EgressStatus.ABORTED:
             entries.insert(0, Moved(wall(), SpoolState.DONE))
+        if everybody:
+            entries.append(Acknowledged(wall()))
         await asyncio.to_thread(_append, folder, *entries)
 
     # -- looking ----------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from pyegress.service.config import ServiceConfig
 from pyegress.service.costs import cost_of, memory_of
 from pyegress.service.disk_guard import DiskGuard
 from pyegress.service.egress_run import EgressRun
-from pyegress.service.egress_service import EgressStart, Listener
+from pyegress.service.egress_service import HEAD_START, EgressStart, Listener
 from pyegress.service.own_ports import listening_ports
 from pyegress.service.rpc_figures import RpcFigures
 from pyegress.service.spool_keeper import SpoolKeeper
@@ -51,8 +51,6 @@ STOP_ANSWER = 1.5
 TICK = 1.0
 #: A worker that takes too much memory cannot wait long.
 OOM_GRACE = 5.0
-#: Seconds that an answer has before the work on an egress begins: a fork, and what is loaded then, would hold it up.
-HEAD_START = 0.005
 #: Ticks between looks into the spool.
 _SPOOL_EVERY = 2
 

@@ -24,7 +24,9 @@ _JOINING = 1
 _TURN = 2.0
 #: While the event loop wakes up later than this (seconds, of a wait of so many), callers are waiting for their answers,
 #: and a worker would take the processor from whoever gives them.
-_LAG, _WAIT = 0.02, 0.005
+_LAG, _WAIT = 0.03, 0.005
+#: Seconds that a worker gives way at most.
+_WAY = 0.5
 
 
 class WorkerPool:
@@ -85,9 +87,9 @@ class WorkerPool:
             self._joining.release()
 
     async def _calm(self) -> None:
-        """Wait until the event loop is on time, for one turn at most."""
+        """Wait until the event loop is on time, or for `_WAY`."""
         began = now = monotonic()
-        while now < began + _TURN:
+        while now < began + _WAY:
             await asyncio.sleep(_WAIT)
             late, now = monotonic() - now - _WAIT, monotonic()
             if late < _LAG:

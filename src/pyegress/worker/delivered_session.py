@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pyegress.clock import Monotonic, monotonic, wall
 from pyegress.errors import EgressError
 from pyegress.lifecycle.recording import EndReason, Lifecycle, RecordingState
 from pyegress.media.steps import Step
+from pyegress.outputs.disk import replacing
 from pyegress.outputs.manifest import (
     Manifest,
     ManifestFile,
@@ -230,7 +230,5 @@ def _described(file: RecordedFile, *, backup: bool) -> ManifestFile:
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    with replacing(path) as file:
+        file.write(content)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pyegress.clock import Monotonic
-from pyegress.outputs.disk import TEMPORARY_SUFFIX
+from pyegress.outputs.disk import replacing
 from pyegress.worker.output_paths import INDEX_NAME
 from pyegress.worker.recorder import Recorder
 
@@ -34,9 +33,8 @@ def write_index(
         "started_at": started_at,
         "tracks": list(tracks),
     }
-    unfinished = directory / f".{INDEX_NAME}{TEMPORARY_SUFFIX}"
-    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(unfinished, directory / INDEX_NAME)
+    with replacing(directory / INDEX_NAME) as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 class IndexWriter:

@@ -14,6 +14,7 @@ from livekit.protocol import egress as pb
 from pyegress.api.psrpc import definitions
 from pyegress.api.psrpc.bus import RedisBus
 from pyegress.api.psrpc.channels import Method, new_id
+from pyegress.api.psrpc.head_start import HeadStart
 from pyegress.api.psrpc.io_info import IoInfo, IoTimeouts
 from pyegress.api.psrpc.orphans import OrphanPolicy, OrphanSweeper
 from pyegress.api.psrpc.redis_options import RedisOptions
@@ -76,6 +77,7 @@ class PsrpcDoor:
         self._starts = Starts(
             service, self.bus, self.io, self.reporter, self._topics, self.node_id, lambda: self._server.undecided
         )
+        self._held = HeadStart(self._tell)
         self._unlisten: Callable[[], None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._accepting = False
@@ -89,7 +91,7 @@ class PsrpcDoor:
         self._unlisten = self._service.listen(self._changed)
         for egress_id in self._service.running():
             if (info := self._service.info(egress_id)) is not None:
-                self._changed(info)
+                self._tell(info)
         await asyncio.gather(
             self._server.register(LIST_ACTIVE_EGRESS, "", self._list_active),
             self._server.register(START_EGRESS, self._topic, self._starts.handle, self._starts.consider),
@@ -114,6 +116,7 @@ class PsrpcDoor:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sweeper
             self._sweeper = None
+        self._held.close()
         if left := await self.reporter.drain(drain):
             log.error("livekit-server was not told how these ended: %s", ", ".join(sorted(left)))
         if self._unlisten is not None:
@@ -127,6 +130,12 @@ class PsrpcDoor:
         await self.bus.aclose()
 
     def _changed(self, info: pb.EgressInfo) -> asyncio.Future[None] | None:
+        elsewhere = info.status == pb.EgressStatus.EGRESS_STARTING and not self._starts.under_way(info.egress_id)
+        if elsewhere or info.egress_id in self._held:
+            return self._held.add(info)
+        return self._tell(info)
+
+    def _tell(self, info: pb.EgressInfo) -> asyncio.Future[None] | None:
         kept = self.reporter.report(without_webhooks(info) if self._announced(info.egress_id) else info)
         self._topics.begin(info.egress_id)
         if info.status not in _RUNNING:

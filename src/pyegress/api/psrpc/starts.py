@@ -53,6 +53,10 @@ class Starts:
         self._undecided = undecided
         self._under_way: dict[str, asyncio.Task[pb.EgressInfo]] = {}
 
+    def under_way(self, egress_id: str) -> bool:
+        """Whether it is being started through this door."""
+        return egress_id in self._under_way
+
     def consider(self, body: bytes) -> Bid | None:
         """Bid for it? Raises DecodeError."""
         try:

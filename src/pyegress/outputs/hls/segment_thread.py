@@ -6,7 +6,6 @@ It tells of what is on the disk, on the event loop and in order; what is named i
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyegress.errors import EgressError, Fault, OutputFailed
-from pyegress.outputs.disk import disk_failure, temporary_beside
+from pyegress.outputs.disk import disk_failure, replacing
 from pyegress.outputs.frame_queue import FrameQueue, Queued
 from pyegress.outputs.hls.segment_muxer import segment_streams
 from pyegress.outputs.hls.segment_writer import SegmentEvents, SegmentPlan, SegmentWriter
@@ -171,14 +170,12 @@ class SegmentThread:
 
 
 def _replace(files: Sequence[tuple[Path, bytes]], done: Future[None]) -> None:
-    """A reader sees the old file or the new one, a killed process leaves one of them."""
+    """Write each in its turn."""
     path = files[0][0]
     try:
         for path, data in files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = temporary_beside(path)
-            beside.write_bytes(data)
-            os.replace(beside, path)
+            with replacing(path) as file:
+                file.write(data)
     except OSError as error:
         done.set_exception(disk_failure(error, path, "write"))
     except Exception as error:
