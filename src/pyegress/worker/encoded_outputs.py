@@ -39,14 +39,14 @@ from pyegress.worker.output_sink import OutputSink, Source
 from pyegress.worker.progress import Recorded
 from pyegress.worker.segment_sink import SegmentSink
 from pyegress.worker.stop import Stop
-from pyegress.worker.stream_sink import StreamSink
-from pyegress.worker.websocket_sink import WebsocketSink
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from pyegress.media.picture import Picture
+    from pyegress.worker.stream_sink import StreamSink
+    from pyegress.worker.websocket_sink import WebsocketSink
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,9 @@ class EncodedOutputs:
         #: By output; what made them fail, as far as they did.
         self._failed: dict[int, EgressError] = {}
         self._plan = plan
+        #: Those of the sinks that are told more than others.
+        self._websocket: WebsocketSink | None = None
+        self._stream: StreamSink | None = None
         self._sinks: list[OutputSink] = [self._make(index, output) for index, output in enumerate(plan.outputs)]
         #: Codecs that an output takes as they were published, by output.
         self._copies = {
@@ -133,22 +136,19 @@ class EncodedOutputs:
 
     def published(self, frame: EncodedFrame) -> None:
         """The next frame of the sound's track as it was published. On the event loop."""
-        for sink in self._sinks:
-            if isinstance(sink, WebsocketSink):
-                sink.published(frame)
+        if self._websocket is not None:
+            self._websocket.published(frame)
 
     def muted(self, muted: bool, at: float | None, track_id: str) -> None:
         """A track of the sound is muted or not, at so many seconds of the output (None: now). On the event loop."""
-        for sink in self._sinks:
-            if isinstance(sink, WebsocketSink):
-                sink.muted(muted, at, track_id)
+        if self._websocket is not None:
+            self._websocket.muted(muted, at, track_id)
 
     def update_streams(self, request: pb.UpdateStreamRequest) -> None:
         """Add and remove destinations of the stream. Raises EgressError, also for parts of what was asked."""
-        sink = next((sink for sink in self._sinks if isinstance(sink, StreamSink)), None)
-        if sink is None:
+        if self._stream is None:
             raise no_streams()
-        sink.update(request)
+        self._stream.update(request)
 
     async def finish(self) -> Recorded:
         """Finish every output, in the order of the plan, and wait until all is delivered."""
@@ -164,7 +164,8 @@ class EncodedOutputs:
         live = self._copies[index]
         if index not in self._refused and codec not in live.value.copies:
             self._refused.add(index)
-            fail = sink.fail if isinstance(sink, StreamSink) else partial(self._on_failed, index)
+            stream = self._stream
+            fail = stream.fail if stream is not None and stream is sink else partial(self._on_failed, index)
             self._loop.call_soon_threadsafe(fail, no_copies(codec, live))
         return index not in self._refused
 
@@ -186,7 +187,10 @@ class EncodedOutputs:
                     on_failed=failed,
                 )
             case WebsocketOutput():
-                return WebsocketSink(
+                # An HTTP client and TLS, a tenth of a second to load: recordings of pages to files do without.
+                from pyegress.worker.websocket_sink import WebsocketSink
+
+                self._websocket = WebsocketSink(
                     output,
                     self._source,
                     window=self._plan.waits.stream,
@@ -194,18 +198,22 @@ class EncodedOutputs:
                     on_empty=self._on_streams_over,
                     on_warning=self._on_warning,
                 )
+                return self._websocket
             case SegmentOutput():
                 return SegmentSink(output, self._source, self._delivery, on_failed=failed)
             case ImageOutput():
                 return ImageSink(output, self._source, self._delivery, on_failed=failed)
             case StreamOutput():
-                return StreamSink(
+                from pyegress.worker.stream_sink import StreamSink
+
+                self._stream = StreamSink(
                     output,
                     self._plan,
                     self._source,
                     on_failed=lambda error: self._on_warning(str(error)),
                     on_empty=self._on_streams_over,
                 )
+                return self._stream
             case _:
                 assert_never(output)
 
