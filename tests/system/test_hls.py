@@ -116,7 +116,11 @@ async def test_a_file_segments_and_images_of_one_encoding(livekit_server: LiveKi
     assert [picture.number for picture in read_pictures(joined)] == numbers
     shown = [packet.pts for packet in segments if packet.pts is not None]
     assert [at - ZERO for at in shown] == pytest.approx([packet.pts for packet in file], abs=1e-4)
-    assert [at - ZERO for at in beeps(joined)] == pytest.approx(beeps(tmp_path / "all.mp4"), abs=0.002)
+    # One that the recording begins in has no onset: decoders begin in their own way.
+    heard, filed = (
+        [at for at in ats if at > 0.05] for ats in ([at - ZERO for at in beeps(joined)], beeps(tmp_path / "all.mp4"))
+    )
+    assert heard == pytest.approx(filed, abs=0.002)
     for index, segment in enumerate(event.segments):
         packets = read_packets(www / segment.uri, "video")
         assert packets[0].keyframe

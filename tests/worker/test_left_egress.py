@@ -115,7 +115,9 @@ async def test_from_its_folder_alone(tmp_path: Path) -> None:
     told = json.loads(path.with_name("EG_1.json").read_text())
     assert (outcome.manifest_location, manifest.key.name) == (str(path.with_name("EG_1.json")), "EG_1.json")
     assert (told["status"], told["room_name"]) == ("EGRESS_COMPLETE", "standup")
-    assert told["files"] == [{"filename": "talk.webm", "location": str(path), "start": 0.0, "duration": SECONDS}]
+    of_ada = {"identity": "ada", "track_ids": ["TR_1"], "sources": ["camera"]}
+    whole = {"filename": "talk.webm", "location": str(path), "start": 0.0, "duration": SECONDS}
+    assert told["files"] == [whole | of_ada]
     assert told["timeline"] == {
         "started_at": 1_700_000_000_000_000_000,
         "tracks": [

@@ -64,12 +64,14 @@ async def test_codecs_that_no_output_takes_are_refused(tmp_path: Path) -> None:
     feed(stream, Codec.PCMU)
     with pytest.raises(InvalidRequest) as refused:
         feed(segments, Codec.VP8)
-    assert "format fMP4 segments incompatible with codec VP8" in refused.value.message
+    assert refused.value.message == (
+        "Copies of VP8 do not fit into fMP4 segments, format application/x-mpegurl incompatible with codec video/vp8"
+    )
     assert refused.value.field == "preset"
     assert refused.value.remedy.startswith("Publish AV1 or H.264 or H.265 or VP9, or use another preset")
-    with pytest.raises(InvalidRequest, match=r"RTMP incompatible with codec VP8"):
+    with pytest.raises(InvalidRequest, match="format rtmp incompatible with codec video/vp8"):
         feed(stream, Codec.VP8)
-    with pytest.raises(InvalidRequest, match=r"incompatible with codec G\.711"):
+    with pytest.raises(InvalidRequest, match="incompatible with codec audio/pcmu"):
         feed(segments, Codec.PCMU)
     # A file takes what the others do not.
     feed(copies(tmp_path, pb.EncodedFileOutput(filepath="alice"), stream_outputs=[STREAM]), Codec.VP8)

@@ -90,8 +90,8 @@ class DevTools:
     async def _read(self) -> None:
         try:
             while True:
-                data = await self._reader.readuntil(b"\0")
-                self._take(json.loads(data[:-1]))
+                if data := await self._message():
+                    self._take(json.loads(data))
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
@@ -100,6 +100,20 @@ class DevTools:
                 if not answer.done():
                     answer.set_exception(BrowserFailed("Chromium is gone"))
                     answer.exception()
+
+    async def _message(self) -> bytes:
+        """The next message, "" for one that is too long: a page decides how long what it logs and posts is."""
+        too_long = False
+        while True:
+            try:
+                data = await self._reader.readuntil(b"\0")
+            except asyncio.LimitOverrunError as error:
+                too_long = True
+                await self._reader.readexactly(error.consumed)
+            else:
+                if too_long:
+                    logger.info("a message of Chromium was too long, and is left out")
+                return b"" if too_long else data[:-1]
 
     def _take(self, message: dict[str, Any]) -> None:
         if (number := message.get("id")) is not None:

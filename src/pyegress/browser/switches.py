@@ -129,7 +129,6 @@ def preferences() -> dict[str, Any]:
         "download_restrictions": 3,
         # A page that prints would be behind the preview, and stand still.
         "printing": {"enabled": False},
-        "signin": {"allowed": False, "allowed_on_next_startup": False},
         "safebrowsing": {"enabled": False},
         "search": {"suggest_enabled": False},
         "alternate_error_pages": {"enabled": False},

@@ -1,7 +1,7 @@
 """The ordinary MP4 that a finished recording becomes: movie header in front, one block of media data behind it.
 
 That block holds what was recorded unchanged, the `moof` boxes between the media included, which nobody looks at any
-more: they are 3 MB per hour, and so what was recorded may be sent to a storage before the header is known.
+more: they are 4 MB per hour, and so what was recorded may be sent to a storage before the header is known.
 
 It is copied once, by the kernel, into a hidden file beside the recording, which then takes its name: at any moment the
 name leads to a file that plays.

@@ -173,8 +173,6 @@ def _copied(
     audio = audio_encoding(AudioCodec.AAC, wish, live=False) if form.audio and needs_aac(outputs) else None
     if audio is not None:
         check_sample_rate(audio)
-    if outputs.segments and service.hls_part:
-        outputs = replace(outputs, segments=_with_parts(outputs.segments, service.hls_part))
     planned = (
         FileOutput(file.path, file.type.value, file.storage, file.manifest, service.any_extension) if file else None
     )

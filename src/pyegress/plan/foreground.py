@@ -237,6 +237,12 @@ def _request_plan(
         browser=session.browser,
     )
     plan = _plan(request, start, service)
+    if plan.passthrough and service.hls_part:
+        raise InvalidRequest(
+            "Low latency parts need an encoder: the pictures of copies come when they come",
+            field="output",
+            remedy="Leave part= out, or let the recording be encoded",
+        )
     _check_used(encoding, plan)
     return plan
 

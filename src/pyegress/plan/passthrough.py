@@ -87,7 +87,8 @@ def no_copies(codec: Codec, live: Live) -> InvalidRequest:
     """An output that a published codec does not fit into."""
     fitting = " or ".join(sorted(each.label for each in live.value.copies if each.kind is codec.kind))
     return InvalidRequest(
-        f"Copies of the packets do not fit, format {live.label} incompatible with codec {codec.label}",
+        f"Copies of {codec.label} do not fit into {live.label}, format {live.value.name} incompatible with codec "
+        f"{codec.mime.lower()}",
         field="preset",
         remedy=f"Publish {fitting}, or use another preset, which encodes" if fitting else "Use another preset",
     )

@@ -26,12 +26,11 @@ from pyegress.outputs.manifest import (
 )
 from pyegress.plan.containers import MANIFEST
 from pyegress.plan.recording_plan import FileOutput, ImageOutput, RecordingPlan, SegmentOutput
-from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
-from pyegress.plan.sources import MediaSource, PageSource
 from pyegress.plan.storage import Storage
 from pyegress.worker.catalogue import Catalogue
 from pyegress.worker.delivery import Delivery, ObjectKind
 from pyegress.worker.egress_session import EgressSession
+from pyegress.worker.manifest_source import of_source
 from pyegress.worker.progress import Progress, RecordedFile, RecordingResult
 from pyegress.worker.uploads import Uploads
 
@@ -172,7 +171,6 @@ class DeliveredSession:
 
     def _manifest(self, plan: RecordingPlan, result: RecordingResult) -> Manifest:
         entries = self._catalogue.entries
-        only = result.tracks[0] if len({track.track_id for track in result.tracks}) == 1 else None
         manifest = Manifest(
             egress_id=plan.egress_id,
             room_id=result.room_sid or plan.room_id,
@@ -194,26 +192,7 @@ class DeliveredSession:
         )
         if result.reason is EndReason.LIMIT_REACHED and result.error is None:
             manifest = replace(manifest, status="EGRESS_LIMIT_REACHED")
-        match plan.source:
-            case ParticipantTracks(identity=identity):
-                return replace(manifest, publisher_identity=identity)
-            case TrackPair(audio_track_id=audio, video_track_id=video):
-                return replace(manifest, audio_track_id=audio, video_track_id=video)
-            case OneTrack(track_id=track_id):
-                manifest = replace(manifest, track_id=track_id)
-            case MediaSource(video=selection) if selection is not None and selection.identity:
-                return replace(manifest, publisher_identity=selection.identity)
-            case PageSource():
-                return replace(manifest, url=plan.source.shown)
-        if plan.passthrough and only is not None:
-            return replace(
-                manifest,
-                publisher_identity=only.identity,
-                track_id=only.track_id,
-                track_kind=only.kind,
-                track_source=only.source,
-            )
-        return manifest
+        return of_source(manifest, plan)
 
     def _files(self, result: RecordingResult) -> Iterator[ManifestFile]:
         backups = {

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from pyegress.clock import wall
-from pyegress.outputs.manifest import Manifest, ManifestFile, ManifestImage, ManifestPlaylist, ManifestSegment
+from pyegress.lifecycle.timeline import TrackSpan
+from pyegress.outputs.manifest import (
+    Manifest,
+    ManifestFile,
+    ManifestImage,
+    ManifestPlaylist,
+    ManifestSegment,
+    first_of_each,
+)
 from pyegress.plan.containers import MANIFEST
 from pyegress.plan.recording_plan import FileOutput, ImageOutput, RecordingPlan, SegmentOutput
-from pyegress.plan.selection import OneTrack, ParticipantTracks, TrackPair
-from pyegress.plan.sources import PageSource
 from pyegress.plan.storage import Storage
 from pyegress.storage.journal_entries import Record, SpooledObject
 from pyegress.storage.objects import ObjectKind
+from pyegress.worker.manifest_source import of_source
 
 
 def left_manifest(plan: RecordingPlan, record: Record, *, error: str) -> Manifest:
     """What `record` says of what was made, as an egress that was interrupted."""
     made = [item for item in record.objects.values() if item.finished]
+    tracks = tuple(track for _, track in sorted(record.tracks.items()))
+    files = tuple(_of(made, ObjectKind.FILE))
     manifest = Manifest(
         egress_id=plan.egress_id,
         room_id=plan.room_id,
@@ -29,29 +37,17 @@ def left_manifest(plan: RecordingPlan, record: Record, *, error: str) -> Manifes
         started_at=plan.started_at,
         ended_at=wall(),
         zero=record.zero,
-        tracks=tuple(track for _, track in sorted(record.tracks.items())),
+        tracks=tracks,
         backup_used=any(item.backup for item in made),
-        files=tuple(
-            ManifestFile(item.key.name, item.location, duration=item.duration, backup=item.backup)
-            for item in _of(made, ObjectKind.FILE)
-        ),
+        # Which track went into which of several files is not known.
+        files=tuple(_file(item, tracks if len(files) == 1 else ()) for item in files),
         playlists=tuple(_playlists(made)),
         images=tuple(
             ManifestImage(item.key.name, item.location, record.zero or plan.started_at)
             for item in _of(made, ObjectKind.IMAGE)
         ),
     )
-    match plan.source:
-        case ParticipantTracks(identity=identity):
-            return replace(manifest, publisher_identity=identity)
-        case TrackPair(audio_track_id=audio, video_track_id=video):
-            return replace(manifest, audio_track_id=audio, video_track_id=video)
-        case OneTrack(track_id=track_id):
-            return replace(manifest, track_id=track_id)
-        case PageSource():
-            return replace(manifest, url=plan.source.shown)
-        case _:
-            return manifest
+    return of_source(manifest, plan)
 
 
 def manifest_places(plan: RecordingPlan, record: Record) -> Iterator[tuple[str, Storage]]:
@@ -73,6 +69,19 @@ def manifest_places(plan: RecordingPlan, record: Record) -> Iterator[tuple[str, 
 
 def _of(items: Iterable[SpooledObject], kind: ObjectKind) -> Iterator[SpooledObject]:
     return (item for item in items if item.kind is kind)
+
+
+def _file(item: SpooledObject, tracks: tuple[TrackSpan, ...]) -> ManifestFile:
+    people = first_of_each(track.identity for track in tracks)
+    return ManifestFile(
+        item.key.name,
+        item.location,
+        duration=item.duration,
+        identity=people[0] if len(people) == 1 else "",
+        track_ids=first_of_each(track.track_id for track in tracks),
+        sources=first_of_each(track.source for track in tracks),
+        backup=item.backup,
+    )
 
 
 def _playlists(made: list[SpooledObject]) -> Iterator[ManifestPlaylist]:
