@@ -335,6 +335,24 @@ async def test_a_worker_that_records_on(node: Node, recorder: subprocess.Popen[b
     assert os.listdir(node.spool.directory) == []
 
 
+async def test_an_end_that_a_worker_left_is_told_with_all_that_comes_before_it(
+    node: Node, recorder: subprocess.Popen[bytes]
+) -> None:
+    await node.rounds(1)
+    ended = pb.EgressInfo(egress_id="EG_1", status=pb.EgressStatus.EGRESS_COMPLETE, updated_at=round(wall() * 1e9))
+    ended.details = "End reason: Process killed"
+    folder = node.spool.folder("EG_1")
+    append(folder, Moved(wall(), SpoolState.DONE), Told(wall(), ended.SerializeToString()))
+    recorder.terminate()
+    recorder.wait(10)
+    await node.rounds()
+    assert node.statuses == [S.ENDING, S.COMPLETE]
+    assert node.told[0].details == ended.details
+    assert node.told[0].updated_at < ended.updated_at
+    assert node.told[1] == ended
+    assert not folder.path.exists()
+
+
 async def test_retention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = Node(tmp_path, SpoolSection(max_size=2000, keep=Seconds(3600.0)))
     ended = pb.EgressInfo(egress_id="EG_1", status=pb.EgressStatus.EGRESS_COMPLETE)

@@ -11,7 +11,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.clock import Wall, wall
 from pyegress.errors import Code, EgressError
-from pyegress.lifecycle.egress import EgressStatus, move, status_of, wait_on
+from pyegress.lifecycle.egress import EgressStatus, move, route, status_of, wait_on
 from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason
 from pyegress.storage.journal_entries import Record
@@ -85,6 +85,16 @@ def ending(info: pb.EgressInfo, reason: EndReason) -> pb.EgressInfo:
     if status_of(info) is not EgressStatus.ACTIVE or reason is EndReason.LIMIT_REACHED:
         return info
     return move(info, EgressStatus.ENDING, wall(), reason=reason)
+
+
+def steps_to(info: pb.EgressInfo, final: pb.EgressInfo, reason: EndReason) -> list[pb.EgressInfo]:
+    """Every info from what was told last to an end that a worker left without a supervisor, none skipped."""
+    at, infos = Wall(final.updated_at / 1e9 - 0.001), []
+    old, new = status_of(info), status_of(final)
+    for status in () if old.final else route(old, new)[:-1]:
+        info = move(info, status, at, reason=reason if status is EgressStatus.ENDING else None)
+        infos.append(info)
+    return [*infos, final]
 
 
 def undelivered(info: pb.EgressInfo, outcome: Outcome, folder: str, at: Wall) -> pb.EgressInfo:

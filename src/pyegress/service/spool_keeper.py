@@ -24,7 +24,17 @@ from pyegress.plan.recording_plan import Service
 from pyegress.plan.redact import redacted
 from pyegress.service.config_sections import SpoolSection
 from pyegress.service.finishing import finish_left
-from pyegress.service.kept_egress import Kept, arrived, end_reason, ending, noted, obstacle, opened, undelivered
+from pyegress.service.kept_egress import (
+    Kept,
+    arrived,
+    end_reason,
+    ending,
+    noted,
+    obstacle,
+    opened,
+    steps_to,
+    undelivered,
+)
 from pyegress.service.worker_pool import WorkerPool
 from pyegress.storage.journal_entries import Acknowledged, Attempted, Entry, Moved, SpoolState, Told
 from pyegress.storage.spool import Spool, SpoolFolder
@@ -212,9 +222,8 @@ class SpoolKeeper:
     def _step(self, egress_id: str, kept: Kept) -> None:
         told = bool(kept.record.told) and not kept.record.acknowledged and not kept.busy
         if told and not kept.published:
-            kept.published = True
-            kept.info = pb.EgressInfo.FromString(kept.record.told)
-            kept.telling = tuple(self._publish(kept.info))
+            for info in steps_to(kept.info, pb.EgressInfo.FromString(kept.record.told), end_reason(kept)):
+                self._tell(kept, info)
         elif told and all(map(arrived, kept.telling)):
             self._begin(egress_id, asyncio.to_thread(_append, kept.folder, Acknowledged(wall())))
         elif kept.decision.step is Step.RESUME and not self.paused and len(self._resuming) < AT_ONCE:
