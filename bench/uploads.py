@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import psutil
+from tests.support.files import files_below
 from tests.support.object_servers import S3Server
 
 from pyegress.clock import monotonic
@@ -74,7 +75,7 @@ class Run:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return list(files_below(folder))
 
 
 async def measure(segments: int, size: int, ahead: int) -> None:

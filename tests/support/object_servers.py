@@ -24,6 +24,7 @@ from pyegress.clock import wall
 from pyegress.demo.server import free_port, tools_directory
 from pyegress.plan.storage import AliOssStorage, AzureStorage, GcsStorage, Retries, S3Storage, Storage
 from pyegress.storage.sigv4 import Keys, signed_headers
+from tests.support.files import files_below
 from tests.support.secrecy import SECRECY
 from tests.support.server_process import ServerProcess
 
@@ -135,12 +136,14 @@ class S3Server(ObjectServer):
 
     def names(self) -> list[str]:
         bucket = self.root / BUCKET
-        found = (path.relative_to(bucket) for path in bucket.rglob("*") if path.is_file())
+        found = (path.relative_to(bucket) for path in files_below(bucket))
         return sorted(str(path) for path in found if not path.parts[0].startswith(".sgwtmp"))
 
     def pending(self) -> list[str]:
         """Ids of uploads in parts that were begun and not ended, read past the code under test."""
-        return sorted(path.name for path in (self.root / BUCKET).glob(".sgwtmp/multipart/*/*") if path.is_dir())
+        multipart = self.root / BUCKET / ".sgwtmp" / "multipart"
+        below = (folders for place, folders, _ in os.walk(multipart) if Path(place).parent == multipart)
+        return sorted(name for folders in below for name in folders)
 
 
 class GcsServer(S3Server):

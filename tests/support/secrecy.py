@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.files import files_below
+
 #: Shorter ones may be in anything by chance.
 _SHORTEST = 12
 #: A signed token: header and claims are JSON objects, in base64.
@@ -70,8 +72,8 @@ class Secrecy(logging.Handler):
 def _files(place: Path) -> Iterator[Path]:
     if place.is_file():
         yield place
-    for path in place.rglob("*"):
-        if path.is_file() and _MEDIA not in path.relative_to(place).parts:
+    for path in files_below(place):
+        if _MEDIA not in path.relative_to(place).parts:
             yield path
 
 

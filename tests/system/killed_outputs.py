@@ -9,6 +9,7 @@ from livekit.protocol import egress as pb
 
 from pyegress.outputs.disk import TEMPORARY_SUFFIX
 from tests.support.analysis import read_packets
+from tests.support.files import files_below
 from tests.support.hls import Playlist, parse_playlist
 from tests.support.object_servers import ObjectServer
 
@@ -27,7 +28,7 @@ class Place:
         if self._bucket is not None:
             found = self._bucket.names()
         else:
-            found = [str(path.relative_to(self._files)) for path in self._files.rglob("*") if path.is_file()]
+            found = [str(path.relative_to(self._files)) for path in files_below(self._files)]
         return sorted(name for name in found if name.startswith(prefix))
 
     def stored(self, name: str) -> bytes:

@@ -28,6 +28,7 @@ from pyegress.demo.server import LiveKitServer, free_port
 from pyegress.lifecycle.egress import EgressStatus, status_of
 from pyegress.storage.spool import Spool
 from tests.support.analysis import file_facts, read_packets
+from tests.support.files import files_below
 from tests.support.object_servers import BUCKET, ObjectServer, S3Server
 from tests.support.secrecy import SECRECY
 from tests.support.waiting import eventually
@@ -162,9 +163,10 @@ class KilledService:
 
     def collect(self) -> None:
         """Take evidence, media aside."""
-        for path in [self.log, *(self.folder / "state").rglob("*")]:
-            if path.is_file() and "media" not in path.parts:
-                self.evidence.append(path.read_bytes().decode(errors="replace"))
+        for path in [self.log, *files_below(self.folder / "state")]:
+            if "media" not in path.parts:
+                with suppress(OSError):
+                    self.evidence.append(path.read_bytes().decode(errors="replace"))
         for port in self._operations.values():
             with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
                 self.evidence.append(page.read().decode(errors="replace"))
@@ -361,7 +363,7 @@ def leftovers(service: KilledService, cases: Sequence[Case]) -> list[str]:
     known |= {path.with_name(f"{case.egress_id}.json") for path in known for case in cases}
     # What belongs to HLS and images is looked at with them.
     folders = tuple(f"{case.fate.outputs}/" for case in cases if case.fate.outputs)
-    mine = [path for path in service.files.rglob("*") if path.is_file() and path not in known]
+    mine = [path for path in files_below(service.files) if path not in known]
     left = [str(path) for path in mine if not str(path.relative_to(service.files)).startswith(folders)]
     if service.bucket is not None:
         names = {result.filename for result in results} | {f"{case.egress_id}.json" for case in cases}

@@ -23,6 +23,7 @@ from pyegress.service.metrics import Metrics
 from pyegress.service.storage_config import AzureSection, GcpSection, S3Section, StorageSection
 from pyegress.storage import spool_steps
 from tests.support.analysis import file_facts
+from tests.support.files import files_below
 from tests.support.hls import parse_playlist
 from tests.support.livekit_server import LiveKitServer
 from tests.support.object_servers import BUCKET, AzureServer, GcsServer, ObjectServer, S3Server, why_unavailable
@@ -58,7 +59,7 @@ def _saved(server: ObjectServer, key: str, folder: Path) -> Path:
 
 
 def _found(folder: Path, name: str = "*") -> list[Path]:
-    return [path for path in folder.rglob(name) if path.is_file()]
+    return [path for path in files_below(folder) if path.match(name)]
 
 
 async def test_every_storage(

@@ -19,6 +19,7 @@ from pyegress.worker.delivery import Delivered, InPlace, ObjectKind
 from pyegress.worker.output_sink import Source
 from pyegress.worker.segment_sink import SegmentSink
 from tests.outputs.hls.streams import SECONDS, Streams, encoded, in_order
+from tests.support.files import files_below
 
 STARTED = Wall(1_795_000_000.25)
 TS, FMP4 = SegmentFormat.MPEG_TS, SegmentFormat.FMP4
@@ -30,7 +31,7 @@ def output(format_: SegmentFormat = TS, *, suffix: NameSuffix = NameSuffix.INDEX
 
 
 def files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return list(files_below(folder))
 
 
 class Slow(InPlace):
