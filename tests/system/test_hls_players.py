@@ -90,6 +90,6 @@ async def test_playlists_that_grow(tmp_path: Path) -> None:
     for played in (live, low):
         assert_whole(played, start=played.times[0])
     assert low.latency is not None
-    assert low.latency < 2.5, "nearer than three segments"
+    assert low.latency < 4.0, "parts are asked for: three segments and one that is not whole yet would be more"
     missed = [path for path, status in players.requests if status != 200 and path.startswith("/media/")]
     assert missed == []
