@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pyegress.codecs import Codec
 from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.worker.composition import Composition
 from pyegress.worker.record import Recording
@@ -109,9 +108,10 @@ async def test_the_network_stands_still_for_two_seconds(livekit_server: LiveKitS
 async def test_the_server_is_killed(own_livekit_server: LiveKitServer, tmp_path: Path) -> None:
     """The recording goes on in the same file when the server is back; the time between is as long as it was."""
     server, name = own_livekit_server, "composed-restart"
-    prepare("ada", clip(Codec.H264))
+    # Of VP8: an SDK that comes back publishes by its own choice of a codec, for which it has no frames of another one.
+    prepare("ada", clip())
     async with (
-        publishing(server, name, content=clip(Codec.H264)) as ada,
+        publishing(server, name, content=clip()) as ada,
         room(server, name, tmp_path / "room.mp4") as recording,
     ):
         await recorded(recording, 4.0)
@@ -124,7 +124,7 @@ async def test_the_server_is_killed(own_livekit_server: LiveKitServer, tmp_path:
                 and any(track.bitrate > 20_000 for track in recording.now.tracks)
             ),
             "media again",
-            40,
+            75,
         )
         back = recording.now.elapsed
         await recorded(recording, back + 4.0)
