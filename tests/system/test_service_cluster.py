@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from livekit import api
 from livekit.protocol import egress as pb
 
 from pyegress.demo.content import tone_of
 from pyegress.room.events import Source
 from tests.support.analysis import beep_onsets, file_facts, read_pictures, read_sound
 from tests.support.composed import read_looks
+from tests.support.livekit_server import LiveKitServer
 from tests.support.sdks import Sdk, python_sdk
 from tests.support.serving import ServiceProcess, serving, until_nothing_runs
 from tests.support.stack import Stack
@@ -186,7 +188,8 @@ async def test_redis_and_the_server_are_gone_for_a_while(own_stack: Stack, tmp_p
         assert await running_on(node) == {long}
 
         await asyncio.to_thread(server.restart, hard=True)
-        await for_seconds(8.0)
+        await asyncio.wait_for(_publishes_again(server), 60.0)
+        await for_seconds(6.0)
         assert await running_on(node) == {long}
         await sdk.stop(long)
         await eventually(lambda: inbox.story(long)[-1] == "COMPLETE", f"{inbox.story(long)}", 40.0)
@@ -196,12 +199,23 @@ async def test_redis_and_the_server_are_gone_for_a_while(own_stack: Stack, tmp_p
         await until_nothing_runs(node)
     looks = read_looks(node.files / "long.mp4", {"whole": (0.0, 0.0, 320.0, 180.0)}, every=3)
     during = [look.shows("whole") == 3 for look in looks if 1.5 < look.at < AWAY + 0.5]
-    assert mostly(during), "the picture stood still while Redis was away"
-    assert looks[-1].shows("whole") == 3, "the recording did not find back into the room"
+    assert mostly(during, 0.7), "the picture stood still while Redis was away"
+    assert any(look.shows("whole") == 3 for look in looks if look.at > looks[-1].at - 3.0), (
+        "the recording did not find back into the room"
+    )
     assert len(beep_onsets(read_sound(node.files / "short.ogg"), tone_of(3))) >= 2
     (late_file,) = info.file_results
     assert file_facts(node.files / "late.mp4").duration == pytest.approx(late_file.duration / 1e9, abs=0.2)
     assert [picture.participant for picture in read_pictures(node.files / "late.mp4")].count(3) > 30
+
+
+async def _publishes_again(server: LiveKitServer) -> None:
+    """When the publisher has come back to a server that was killed, as fast as its SDK does."""
+    while True:
+        with suppress(api.TwirpError):  # nobody is in the room yet
+            if any(len(person.tracks) == 2 for person in await server.participants(ROOM)):
+                return
+        await for_seconds(0.2)
 
 
 async def _killed_with_news(
