@@ -90,8 +90,7 @@ async def test_two_nodes_share_what_is_started_and_one_is_killed(stack: Stack, t
         await _a_supervisor_is_killed(idle, sdk, inbox, kept)
         await until_nothing_runs(idle)
     pictures = read_pictures(busy.files / "lost.mp4")
-    assert len(pictures) > 30
-    assert mostly([picture.participant == 3 for picture in pictures])
+    assert [picture.participant for picture in pictures].count(3) > 30
     facts = file_facts(idle.files / "kept.ogg")
     assert (facts.duration or 0.0) > 5.0
 

@@ -78,7 +78,10 @@ def serve(control: socket.socket) -> None:
             woken.recv(4096)
             _reap(control)
         if control in readable:
-            line, descriptors, _, _ = socket.recv_fds(control, LIMIT, 2)
+            try:
+                line, descriptors, _, _ = socket.recv_fds(control, LIMIT, 2)
+            except ConnectionResetError:  # killed, with something unread
+                return
             if not line:
                 return
             _spawn(control, to_zygote(line), descriptors, (woken, wake))
