@@ -110,9 +110,7 @@ class S3Parts:
 
     async def abort(self, key: str, upload: str) -> None:
         """As `ObjectParts`."""
-        answer = await self._answer("DELETE", key, {"uploadId": upload})
-        if answer.status >= 300 and answer.status != 404:
-            raise upload_failed(self._storage, answer.described)
+        await self._call("DELETE", key, {"uploadId": upload}, may_be_gone=True)
 
     async def pending(self, key: str) -> list[Pending]:
         """As `ObjectParts`, at most a thousand."""
@@ -137,22 +135,7 @@ class S3Parts:
         body: bytes = b"",
         sha256: str = "",
         timeout: float = _TIMEOUT,
-    ) -> Answer:
-        answer = await self._answer(method, key, query, headers=headers, body=body, sha256=sha256, timeout=timeout)
-        if answer.status >= 300:
-            raise upload_failed(self._storage, answer.described)
-        return answer
-
-    async def _answer(
-        self,
-        method: str,
-        key: str,
-        query: Mapping[str, str],
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        sha256: str = "",
-        timeout: float = _TIMEOUT,
+        may_be_gone: bool = False,
     ) -> Answer:
         sha256 = sha256 or hashlib.sha256(body).hexdigest()
         url = self._address.url(key, urlencode(sorted(query.items()), quote_via=quote, safe="-_.~"))
@@ -167,7 +150,10 @@ class S3Parts:
             headers=dict(headers or {}) | {"X-Amz-Content-Sha256": sha256},
         )
         proxy = self._storage.proxy if isinstance(self._storage, S3Storage) else None
-        return await call(self._storage, method, url, headers=signed, body=body, proxy=proxy, timeout=timeout)
+        answer = await call(self._storage, method, url, headers=signed, body=body, proxy=proxy, timeout=timeout)
+        if answer.status >= 300 and not (may_be_gone and answer.status == 404):
+            raise upload_failed(self._storage, answer.described)
+        return answer
 
     async def _identity(self) -> Keys:
         async with self._asking:
