@@ -129,10 +129,10 @@ def network_namespace() -> Iterator[NetworkNamespace]:
 
 
 @pytest.fixture
-async def no_tasks_left() -> AsyncIterator[None]:
-    """Fails the test when it leaves asyncio tasks."""
+async def no_tasks_left() -> AsyncIterator[asyncio.AbstractEventLoop]:
+    """The test's loop; fails the test when it leaves asyncio tasks."""
     before = asyncio.all_tasks()
-    yield
+    yield asyncio.get_running_loop()
     left = await wait_for_no_tasks(before)
     assert not left, "tasks left behind:\n" + "\n".join(left)
 
@@ -159,11 +159,11 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     for shared in ("livekit_server", "s3_server", "gcs_server", "azure_server", "object_server"):
         if shared in request.fixturenames:
             request.getfixturevalue(shared)
-    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
-        request.getfixturevalue("no_tasks_left")
+    has_loop = inspect.iscoroutinefunction(getattr(request.node, "obj", None))
+    loop = request.getfixturevalue("no_tasks_left") if has_loop else None
     before = Snapshot.take()
     yield
-    left = wait_for_no_leaks(before)
+    left = wait_for_no_leaks(before, loop=loop)
     assert not left, "left behind: " + "; ".join(left)
 
 

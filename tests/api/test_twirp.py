@@ -26,7 +26,7 @@ FILE = [pb.EncodedFileOutput(filepath="out.mp4")]
 
 
 @pytest.fixture
-async def at(tmp_path: Path, no_tasks_left: None) -> AsyncIterator[Opened]:
+async def at(tmp_path: Path, no_tasks_left: object) -> AsyncIterator[Opened]:
     async with opened(tmp_path) as door:
         yield door
 
@@ -275,7 +275,7 @@ async def test_what_ended_long_ago_is_forgotten(tmp_path: Path) -> None:
         assert left.egress_id != old.egress_id
 
 
-async def test_a_door_listens_on_loopback_and_leaves_nothing(tmp_path: Path, no_tasks_left: None) -> None:
+async def test_a_door_listens_on_loopback_and_leaves_nothing(tmp_path: Path, no_tasks_left: object) -> None:
     async with opened(tmp_path) as at:
         assert at.door.url.startswith("http://127.0.0.1:")
         settings = replace(at.door._settings, port=at.door.port, database=tmp_path / "second.db")

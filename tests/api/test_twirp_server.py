@@ -37,7 +37,7 @@ TRACK = '{"room_name": "room", "track_id": "TR_1", "file": {"filepath": "a"}}'
 
 
 @pytest.fixture
-async def at(tmp_path: Path, no_tasks_left: None) -> AsyncIterator[Opened]:
+async def at(tmp_path: Path, no_tasks_left: object) -> AsyncIterator[Opened]:
     async with opened(tmp_path) as door:
         yield door
 

@@ -41,7 +41,7 @@ async def answered(connection: DevTools, told: int, answers: int, answer: dict[s
     return await call
 
 
-async def test_answers_refusals_and_events(no_tasks_left: None) -> None:
+async def test_answers_refusals_and_events(no_tasks_left: object) -> None:
     async with connected() as (connection, told, answers):
         events: list[tuple[str, dict[str, Any]]] = []
         connection.listen("s", lambda method, event: events.append((method, event)))
@@ -52,7 +52,7 @@ async def test_answers_refusals_and_events(no_tasks_left: None) -> None:
             await answered(connection, told, answers, {"error": {"message": "no"}})
 
 
-async def test_a_message_that_is_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch, no_tasks_left: None) -> None:
+async def test_a_message_that_is_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch, no_tasks_left: object) -> None:
     monkeypatch.setattr(devtools, "_LIMIT", 1000)
     async with connected() as (connection, told, answers):
         long = json.dumps({"method": "Runtime.consoleAPICalled", "params": {"text": "x" * 20_000}}).encode()
@@ -60,7 +60,7 @@ async def test_a_message_that_is_too_long_is_left_out(monkeypatch: pytest.Monkey
         assert await answered(connection, told, answers, {"result": {"product": "x"}}) == {"product": "x"}
 
 
-async def test_who_waits_is_told_that_the_browser_is_gone(no_tasks_left: None) -> None:
+async def test_who_waits_is_told_that_the_browser_is_gone(no_tasks_left: object) -> None:
     told, to_browser = os.pipe()
     from_browser, answers = os.pipe()
     connection = await DevTools.over(from_browser, to_browser)

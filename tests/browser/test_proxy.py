@@ -67,7 +67,7 @@ async def reply(filtering: FilteringProxy, host: str, port: int, command: int = 
     return code
 
 
-async def test_bytes_go_both_ways_until_the_client_ends(no_tasks_left: None) -> None:
+async def test_bytes_go_both_ways_until_the_client_ends(no_tasks_left: object) -> None:
     async with echo() as port, proxy() as filtering:
         code, reader, writer = await connect(filtering, "localhost", port)
         assert code == OK

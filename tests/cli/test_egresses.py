@@ -32,7 +32,7 @@ async def typed(at: Opened, *arguments: object) -> Ended:
 
 
 @pytest.fixture
-async def at(tmp_path: Path, no_tasks_left: None) -> AsyncIterator[Opened]:
+async def at(tmp_path: Path, no_tasks_left: object) -> AsyncIterator[Opened]:
     async with opened(tmp_path) as door:
         yield door
 

@@ -22,10 +22,10 @@ pytestmark = pytest.mark.wire
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(no_tasks_left: None) -> Iterator[None]:
+def nothing_left(no_tasks_left: asyncio.AbstractEventLoop) -> Iterator[None]:
     before = Snapshot.take()
     yield
-    assert not wait_for_no_leaks(before, grace=2)
+    assert not wait_for_no_leaks(before, loop=no_tasks_left)
 
 
 REMOTE = ("abcd", "0123456789012345678901")

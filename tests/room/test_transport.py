@@ -16,7 +16,7 @@ from pyegress.room.transport import IceCredentials, IceServer, MediaTransport, T
 from pyegress.room.transport_state import MOVES
 from tests.room.media_peer import MediaPeer
 from tests.support.impairment import Impairment, SeededImpairment
-from tests.support.leaks import Snapshot, wait_for_no_leaks
+from tests.support.leaks import Snapshot
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.wire
@@ -57,7 +57,7 @@ async def pair(**options: Any) -> AsyncIterator[tuple[Receiver, MediaPeer]]:
     finally:
         await receiver.transport.aclose()
     await eventually(lambda: asyncio.all_tasks() <= before, "the end of all tasks")
-    assert not wait_for_no_leaks(sockets, grace=2)
+    await eventually(lambda: not Snapshot.take().grown_since(sockets), "the end of all sockets")
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-async def zygote(no_tasks_left: None) -> AsyncIterator[Zygote]:
+async def zygote(no_tasks_left: object) -> AsyncIterator[Zygote]:
     made = Zygote()
     try:
         yield made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import urllib.request
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +162,8 @@ async def test_through_a_proxy(s3_server: S3Server, tmp_path: Path) -> None:
             await answering
         finally:
             far_writer.close()
+            with suppress(OSError):
+                await far_writer.wait_closed()
             over.set()
 
     server = await asyncio.start_server(forward, "127.0.0.1", 0)

@@ -35,6 +35,18 @@ def test_sees_threads_children_sockets_and_files(tmp_path: Path) -> None:
     assert wait_for_no_leaks(before) == []
 
 
+def test_a_transport_that_is_closing_gets_its_turn() -> None:
+    loop = asyncio.new_event_loop()
+    before = Snapshot.take()
+    one, other = socket.socketpair()
+    transport, _ = loop.run_until_complete(loop.create_connection(asyncio.Protocol, sock=one))
+    with other:
+        transport.close()
+    assert "sockets: socket:[" in "; ".join(wait_for_no_leaks(before, grace=0))
+    assert wait_for_no_leaks(before, loop=loop) == []
+    loop.close()
+
+
 async def test_sees_tasks() -> None:
     before = asyncio.all_tasks()
     task = asyncio.create_task(asyncio.Event().wait(), name="forgotten-task")
