@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -81,6 +82,71 @@ async def test_a_page_in_trouble_is_loaded_again_and_the_file_goes_on(tmp_path: 
     assert all(len(set(run)) >= 10 for run in runs), [(run[0], run[-1]) for run in runs]
     assert len({picture.number for picture in pictures if picture.at > killed}) >= 10
     await nothing_is_left(before)
+
+
+#: Of another site than the page: it has a process of its own, with a worker by which that is found.
+FRAME = """<body style="margin:0"><script>new Worker(URL.createObjectURL(new Blob(["setInterval(() => 0, 1000)"])));
+</script><iframe src="/frames?drawn=1" style="border:0;width:100vw;height:100vh;display:block"></iframe>"""
+SERVICE = 'self.addEventListener("install", () => self.skipWaiting());'
+
+
+def renderer_of_worker() -> psutil.Process | None:
+    """The process of whoever has a dedicated worker, which is a thread there."""
+    return next((renderer for renderer in processes_of("renderer") if _has_worker(renderer.pid)), None)
+
+
+def _has_worker(pid: int) -> bool:
+    names = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                names.append((thread / "comm").read_text())
+    return any(name.startswith("DedicatedWorker") for name in names)
+
+
+async def test_a_frame_of_another_site_that_crashes_alone_is_loaded_again_with_its_page(tmp_path: Path) -> None:
+    """The page's own crash counts once, though its frames end with it; what it writes when it is left counts not."""
+    async with PageServer() as server:
+        elsewhere = server.url("/framed").replace("127.0.0.1", "localhost")
+        server.pages |= {"/framed": FRAME, "/service.js": SERVICE}
+        server.pages["/page"] = f"""<body style="margin:0"><script>
+        navigator.serviceWorker.register("/service.js");
+        addEventListener("pagehide", () => console.log("END_RECORDING"));</script>
+        <iframe src="{elsewhere}?token=ofnobody" style="border:0;width:100vw;height:100vh;display:block"></iframe>"""
+
+        async def goes_on(loaded: int, after: str) -> None:
+            def drawn() -> bool:
+                loads = list(dict.fromkeys(report["load"] for report in server.reports))
+                newest = [report for report in server.reports if report["load"] == loads[-1]] if loads else []
+                return len(loads) == loaded and len(newest) >= 3 and renderer_of_worker() is not None
+
+            await eventually(drawn, f"pictures {after}: {server.asked}", 40.0)
+            here = recording.now.elapsed + 1.0
+            await eventually(lambda: recording.now.elapsed > here, "some more of it")
+
+        browser = BrowserOptions(reloads=2)
+        # An address with a fragment, to which a page that lives would go without being loaded.
+        async with record(server.url("/page#part"), tmp_path / "page.mp4", browser=browser) as recording:
+            await is_active(recording)
+            await goes_on(1, "of the page")
+            framing = renderer_of_worker()
+            assert framing is not None
+            framing.kill()
+            await goes_on(2, "after the frame crashed")
+            for renderer in processes_of("renderer"):
+                renderer.kill()
+            await goes_on(3, "after all crashed")
+            recording.stop()
+            result = await recording.wait()
+        assert (result.state, result.reason) == (RecordingState.COMPLETE, EndReason.STOPPED)
+        assert server.asked["/page"] == server.asked["/framed"] == 3
+    assert [warning for warning in result.warnings if "loaded again" in warning] == [
+        "The page lost a frame of localhost to a crash, and was loaded again",
+        "The page crashed, and was loaded again",
+    ]
+    runs = runs_of(numbers_of(read_pictures(tmp_path / "page.mp4")))
+    assert len(runs) == 3, [(run[0], run[-1]) for run in runs]
+    assert all(len(set(run)) >= 10 for run in runs), [(run[0], run[-1]) for run in runs]
 
 
 async def test_a_page_that_goes_on_crashing_ends_the_recording_with_its_file(tmp_path: Path) -> None:

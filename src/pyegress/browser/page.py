@@ -17,6 +17,7 @@ from pyegress.browser.devtools import DevToolsError, ignore_refusal
 from pyegress.browser.failures import BrowserFailed, PageFailed
 from pyegress.browser.page_errors import load_error, status_error, template_error, timeout_error
 from pyegress.browser.process_memory import tree_bytes
+from pyegress.browser.site_frames import SiteFrames
 from pyegress.plan.browser_options import BrowserOptions
 from pyegress.plan.stream_urls import redact_page_url
 
@@ -68,6 +69,7 @@ class Page:
         self._loaded = asyncio.Event()
         self._painted = asyncio.Event()
         self._crashed = asyncio.Event()
+        self._frames = SiteFrames()
         #: Tabs that the page opened and that are being closed.
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -124,7 +126,10 @@ class Page:
             raise template_error(redact(" ".join(str(text).split())), self.console.summary())
 
     async def watch(self) -> None:
-        """Load the page again when it crashes, hangs or takes too much memory. Raises BrowserFailed."""
+        """Load the page again when it or a frame of it crashes, and when it hangs or takes too much memory.
+
+        Raises BrowserFailed.
+        """
         loop = asyncio.get_running_loop()
         left, since = self._options.reloads, loop.time()
         while True:
@@ -214,11 +219,17 @@ class Page:
                 return f"took more memory than it may ({taken / 1e9:.1f} GB)"
         if self._crashed.is_set():
             return "crashed"
+        grey = self._frames.crashed
         if await self._evaluate("1", timeout=self._options.hang_timeout) is None:
             if self._crashed.is_set():
                 return "crashed"
             await self._kill_renderers()
             return f"hung for more than {self._options.hang_timeout:g} s"
+        # The page has answered since, so it did not crash too, which would take its frames along.
+        if grey and self._frames.crashed:
+            # It is not asked to leave: what it does and writes then, perhaps END_RECORDING, is no part of its show.
+            await self._kill_renderers()
+            return f"lost {grey} to a crash"
         return None
 
     async def _load_again(self) -> None:
@@ -234,7 +245,7 @@ class Page:
             raise status_error(self._shown, self._status)
 
     async def _kill_renderers(self) -> None:
-        """A page that hangs listens to nothing else."""
+        """End the page without its doing anything; one that hangs listens to nothing else."""
         try:
             found = (await self.browser.devtools.call("SystemInfo.getProcessInfo", timeout=5.0))["processInfo"]
         except DevToolsError:
@@ -295,7 +306,8 @@ class Page:
         return event.get("frameId") == (self._frame or self._target)
 
     def _on_browser_event(self, method: str, event: dict[str, Any]) -> None:
-        """A page opened another window: it would cover the picture."""
+        self._frames.hear(method, event)
+        # A page opened another window: it would cover the picture.
         if method == "Target.targetCreated":
             info = event["targetInfo"]
             if info["type"] in ("page", "background_page") and info["targetId"] != self._target:
