@@ -12,17 +12,15 @@ reception, decoding, composing, mixing, sound encoding, writing. Exit code 1 whe
 from __future__ import annotations
 
 import argparse
-import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine import Quiet, conclude, usage
+from bench.machine import conclude
+from bench.recorder import Used, record
 
 from pyegress.clock import monotonic
 from pyegress.codecs import Codec
@@ -54,6 +52,15 @@ SCENES = {
     "grid9": Scene(("room", "--layout", "grid"), 9, (640, 360), 0.15, 0.0, 250, "-"),
     "audio4": Scene(("room", "--audio-only"), 4, (640, 360), 0.04, 0.04, 200, "0.10, 123 MB", video=False),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the recorder used, and cores of the encoder alone, at once and in time."""
+
+    used: Used
+    at_once: float
+    in_time: float
 
 
 def encoder_alone(path: Path, seconds: float) -> tuple[float, float]:
@@ -91,7 +98,7 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measure(name: str, scene: Scene, seconds: float) -> dict[str, float]:
+def measure(scene: Scene, seconds: float) -> Row:
     """Record a scene and measure the recorder."""
     from pyegress.demo.cast import Cast, Person
     from pyegress.demo.publishers import Content
@@ -109,36 +116,10 @@ def measure(name: str, scene: Scene, seconds: float) -> dict[str, float]:
                 people.append(Person(f"p{index}", server.token(f"p{index}", ROOM), content, video=scene.video))
             stack.enter_context(Cast(server.url, people))
         output = folder / ("out.mp4" if scene.video else "out.ogg")
-        keys = {"LIVEKIT_URL": server.url, "LIVEKIT_API_KEY": server.api_key, "LIVEKIT_API_SECRET": server.api_secret}
-        command = [sys.executable, "-m", "pyegress", "record", *scene.arguments, "--room", ROOM, "-o", str(output)]
-        duration = _SETTLE + seconds + 4.0
-        log = stack.enter_context((folder / "log").open("w+"))
-        recorder = stack.enter_context(
-            subprocess.Popen(
-                [*command, "--duration", f"{duration:g}s"], env=os.environ | keys, stdout=log, stderr=subprocess.STDOUT
-            )
-        )
-        stack.callback(recorder.kill)
-        time.sleep(_SETTLE)
-        if recorder.poll() is not None:
-            raise RuntimeError((folder / "log").read_text())
-        quiet, started, before = Quiet(), monotonic(), usage(recorder.pid)
-        time.sleep(seconds)
-        if recorder.poll() is not None:
-            raise RuntimeError((folder / "log").read_text())
-        after, elapsed, foreign = usage(recorder.pid), monotonic() - started, quiet.foreign()
-        if recorder.wait(60) != 0:
-            raise RuntimeError((folder / "log").read_text())
+        arguments = [*scene.arguments, "--room", ROOM, "-o", str(output)]
+        used = record(server, arguments, folder / "log", settle=_SETTLE, seconds=seconds, tail=4.0)
         at_once, in_time = encoder_alone(output, min(10.0, seconds)) if scene.video else (0.0, 0.0)
-        return {
-            "total": (after.cpu - before.cpu) / elapsed,
-            "at_once": at_once,
-            "in_time": in_time,
-            "rss": after.rss,
-            "pss": after.pss,
-            "threads": after.threads,
-            "foreign": foreign,
-        }
+        return Row(used, at_once, in_time)
 
 
 def main() -> int:
@@ -153,20 +134,20 @@ def main() -> int:
     missed, foreign = [], 0.0
     for name in options.only.split(","):
         scene = SCENES[name]
-        row = measure(name, scene, options.seconds)
-        rest = row["total"] - row["in_time"]
+        row = measure(scene, options.seconds)
+        used, rest = row.used, row.used.cores - row.in_time
         print(
-            f"{name:<12} {row['total']:>6.3f} {row['at_once']:>8.3f} {row['in_time']:>8.3f} {rest:>6.3f} "
-            f"{scene.rest:>6.3f} {row['pss']:>7.1f} {row['rss']:>7.1f} {row['threads']:>7.0f}  {scene.reference}",
+            f"{name:<12} {used.cores:>6.3f} {row.at_once:>8.3f} {row.in_time:>8.3f} {rest:>6.3f} "
+            f"{scene.rest:>6.3f} {used.pss:>7.1f} {used.rss:>7.1f} {used.threads:>7.0f}  {scene.reference}",
             flush=True,
         )
-        foreign = max(foreign, row["foreign"])
+        foreign = max(foreign, used.foreign)
         if rest > scene.rest:
             missed.append(f"{name}: {rest:.3f} core beside the encoder, goal {scene.rest}")
-        if scene.total and row["total"] > scene.total:
-            missed.append(f"{name}: {row['total']:.3f} core in all, goal {scene.total}")
-        if row["pss"] > scene.memory:
-            missed.append(f"{name}: {row['pss']:.0f} MB, goal {scene.memory:.0f}")
+        if scene.total and used.cores > scene.total:
+            missed.append(f"{name}: {used.cores:.3f} core in all, goal {scene.total}")
+        if used.pss > scene.memory:
+            missed.append(f"{name}: {used.pss:.0f} MB, goal {scene.memory:.0f}")
     return conclude(missed, foreign)
 
 
