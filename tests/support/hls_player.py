@@ -52,7 +52,7 @@ class Played:
     holes: list[Any]
     ranges: list[tuple[float, float]]
     errors: list[dict[str, Any]]
-    #: Seconds behind the live edge, None when it was none.
+    #: Seconds behind the live edge at the least, None when there was none.
     latency: float | None
 
 
@@ -66,6 +66,10 @@ class HlsPlayers:
         self.base = ""
         #: Every request and what was answered.
         self.requests: list[tuple[str, int]] = []
+        #: Browsers that are there; they get their player when `curtain` is set.
+        self.waiting = 0
+        self.curtain = asyncio.Event()
+        self.curtain.set()
 
     async def play(self, playlist: str, *, rate: float = 1.0, low: bool = False, within: float = 60.0) -> Played:
         """Play `playlist` (a path below the folder) to its end, in a browser of its own."""
@@ -95,6 +99,8 @@ class HlsPlayers:
             case "/":
                 return web.FileResponse(_PAGE)
             case "/hls.js":
+                self.waiting += 1
+                await self.curtain.wait()
                 player = _player()
                 assert player is not None
                 return web.FileResponse(player)

@@ -69,6 +69,8 @@ async def test_beeps_belong_to_flashes(
             # Over before any sender report comes.
             await recorded(recording, 2.2)
             recording.stop()
+        for publisher in publishers:
+            await witness.knows(publisher)
         for recording in long:
             await recorded(recording, 6.0)
     for codec, publisher, whole, piece in zip(codecs, publishers, long, short, strict=True):
@@ -93,6 +95,8 @@ async def test_tracks_that_come_late(livekit_server: LiveKitServer, tmp_path: Pa
         await blind.publish(Source.CAMERA)
         for recording in (of_mute, of_blind):
             await recorded(recording, 7.0)
+        for publisher in (mute, blind):
+            await witness.knows(publisher)
     for publisher, recording in ((mute, of_mute), (blind, of_blind)):
         path = the_file(recording.result)
         assert sorted(stream.kind for stream in file_facts(path).streams) == ["audio", "video"]
@@ -109,6 +113,7 @@ async def test_a_camera_that_is_published_again(livekit_server: LiveKitServer, t
     ):
         await recorded(recording, 3.0)
         await ada.republish(Source.CAMERA)
+        await witness.knows(ada)
         await recorded(recording, 8.0)
     path = the_file(recording.result)
     (video,) = (stream for stream in recording.result.files[0].streams if stream.kind == "video")
@@ -133,6 +138,7 @@ async def test_a_camera_that_comes_back_with_another_codec(livekit_server: LiveK
     ):
         await recorded(recording, 4.0)
         await ada.republish(Source.CAMERA, clip(Codec.H264))
+        await witness.knows(ada)
         await recorded(recording, 9.0)
     recording.result.check()
     first, second = recording.result.files

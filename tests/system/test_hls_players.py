@@ -19,10 +19,14 @@ from tests.worker.segment_sinks import Playing, output
 pytestmark = [pytest.mark.system, pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable())]
 
 
-def assert_whole(played: Played, *, start: float = 0.0, share: float = 0.5) -> None:
-    """It was played from `start` to the end; a busy machine shows only a part of the pictures."""
+def assert_whole(played: Played, *, start: float = 0.0, share: float = 0.5, live: bool = False) -> None:
+    """It was played from `start` to the end; a busy machine shows only a part of the pictures.
+
+    `live`: what there is to play comes as it can, and a busy machine makes the player wait for it.
+    """
     # Who joins late is at 0 before it is where the playlist begins for it, and hls.js may say so.
-    assert [error for error in played.errors if not (start and "seeking from 0 to" in error["reason"])] == []
+    errors = [error for error in played.errors if not (start and "seeking from 0 to" in error["reason"])]
+    assert [error for error in errors if not (live and error["details"] == "bufferStalledError")] == []
     assert played.holes == []
     assert played.ended
     assert played.duration == pytest.approx(SECONDS, abs=0.1)
@@ -81,14 +85,20 @@ async def test_playlists_that_grow(tmp_path: Path) -> None:
         return path.exists() and len(read_playlist(path).segments) >= 2
 
     async with hls_players(tmp_path, tmp_path) as players, asyncio.TaskGroup() as group:
+        # Browsers take their time to start, and the stream would be over.
+        players.curtain.clear()
+        watching = [
+            group.create_task(players.play("plain/show/live.m3u8")),
+            group.create_task(players.play("parts/show/live.m3u8", low=True)),
+        ]
+        await eventually(lambda: players.waiting == len(watching), "both browsers are there", 60)
         group.create_task(feed(plain))
         group.create_task(feed(parts))
         await eventually(lambda: begun(plain) and begun(parts), "two segments")
-        live, low = await asyncio.gather(
-            players.play("plain/show/live.m3u8"), players.play("parts/show/live.m3u8", low=True)
-        )
+        players.curtain.set()
+        live, low = await asyncio.gather(*watching)
     for played in (live, low):
-        assert_whole(played, start=played.times[0])
+        assert_whole(played, start=played.times[0], live=True)
     assert low.latency is not None
     assert low.latency < 4.0, "parts are asked for: three segments and one that is not whole yet would be more"
     missed = [path for path, status in players.requests if status != 200 and path.startswith("/media/")]

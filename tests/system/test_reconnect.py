@@ -89,6 +89,7 @@ async def test_the_server_is_restarted(own_livekit_server: LiveKitServer, tmp_pa
         await eventually(lambda: recording.now.bytes_written > size + 30_000, "media again", 40)
         had = recording.now.elapsed
         await recorded(recording, had + 3.5)
+        await witness.knows(ada)
     recording.result.check()
     (file,) = recording.result.files
     assert sorted(stream.kind for stream in file_facts(file.path).streams) == ["audio", "video"]

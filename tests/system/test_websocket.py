@@ -52,6 +52,8 @@ async def test_a_track_from_its_first_sound_to_its_end(livekit_server: LiveKitSe
         ada.mute(Source.MICROPHONE)
         await eventually(lambda: usual.texts and words.texts[1:] and packets.texts, "all know that it is muted")
         await here.recorded("EG_packets", 4.5)
+        silence = ((usual, len(usual.frames) + 150), (words, len(words.frames) + 150))
+        await eventually(lambda: all(len(one.frames) > count for one, count in silence), "a while of silence", 30)
         ada.unmute(Source.MICROPHONE)
         await eventually(lambda: len(usual.texts) == 2, "it is known that it is not muted any more")
         await here.recorded("EG_packets", 6.0)

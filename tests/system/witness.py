@@ -72,6 +72,15 @@ class Witness:
         """Wait until this track arrives here."""
         await eventually(lambda: sid in self.sinks and self.sinks[sid].frames, f"a frame of {sid}", within=20)
 
+    async def knows(self, participant: DemoParticipant) -> None:
+        """Wait until sender reports say when each track of somebody, the newest of a source, was captured.
+
+        Sound is reported only each 2.5 to 7.5 s, and a publisher's first report may come before its track does.
+        """
+        for source in Source:
+            for sid in self.sids(participant.name, source)[-1:]:
+                await eventually(lambda sid=sid: self.sinks[sid].reports, f"a sender report of {sid}", within=30)  # type: ignore[misc]
+
     def captured(self, sid: str, frame: EncodedFrame) -> float | None:
         """When the publisher captured it, on its own clock; None before the first sender report."""
         rate = frame.codec.clock_rate
