@@ -11,6 +11,7 @@ from livekit.protocol import egress as pb
 from PIL import Image
 
 from pyegress.clock import Monotonic, Wall, wall
+from pyegress.codecs import Codec
 from pyegress.demo.content import tone_of
 from pyegress.lifecycle.json_lines import encode
 from pyegress.lifecycle.outcome import Outcome
@@ -45,9 +46,9 @@ BEGUN, SECONDS = Monotonic(5e6), 4
 KILLED = b"what the killed process had of it"
 
 
-def received(*, until: float = float("inf")) -> list[Entry]:
-    """Everything that a recording of one participant hears; `until` that second."""
-    messages = [*sent("alice-v", pictures(), BEGUN), *sent("alice-a", beeps(), BEGUN)]
+def received(codec: Codec = Codec.VP8, *, until: float = float("inf")) -> list[Entry]:
+    """Everything that a recording of one participant hears, whose camera has this codec; `until` that second."""
+    messages = [*sent("alice-v", pictures(codec), BEGUN), *sent("alice-a", beeps(), BEGUN)]
     return [
         Opened("standup", "RM_1", "alice", NOON - BEGUN),
         Staged(BEGUN, CandidateChanged("alice-v", "alice", 0)),
@@ -124,6 +125,20 @@ async def test_everything_that_was_received_is_in_the_outputs(tmp_path: Path) ->
     before = path.read_bytes()
     assert (await finished(launch, folder)).files == outcome.files, "once more, although all is done"
     assert path.read_bytes() == before
+
+
+async def test_copies_are_put_into_segments_again(tmp_path: Path) -> None:
+    """A file of copies waits for nothing, and is finished as it is."""
+    request = participant(pb.EncodedFileOutput(filepath="talk.mp4"), preset=pb.EncodingOptionsPreset.PASSTHROUGH)
+    request.segment_outputs.add(filename_prefix="hls/talk", segment_duration=1)
+    launch, folder = killed(tmp_path, request, received(Codec.H264))
+    await begun(launch, folder)
+    outcome = await finished(launch, folder)
+    assert (outcome.error, outcome.files) == (None, ())
+    playlist = read_playlist(tmp_path / "files" / "hls" / "talk.m3u8")
+    whole = [tmp_path / "files" / "hls" / segment.uri for segment in playlist.segments]
+    assert [number for segment in whole for number in numbers_of(read_pictures(segment))] == list(range(SECONDS * 30))
+    assert playlist.ended
 
 
 async def test_sound_alone_before_any_report(tmp_path: Path) -> None:

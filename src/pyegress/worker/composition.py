@@ -361,9 +361,7 @@ class Composition:
             self._engine.request_keyframe()
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
-        if first.codec.published and first.codec.kind in self._plan.copied:
-            return StreamSpec(codec=first.codec, size=first.size, first=first)
-        return spec_of(first, self._plan.video, self._engine)
+        return spec_of(first, self._plan, self._engine)
 
     def _describe(self, result: FileResult, dropped: int) -> RecordedFile:
         started_at = self.started_at

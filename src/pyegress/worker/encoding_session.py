@@ -27,13 +27,13 @@ def encoding_session(
 ) -> EgressSession:
     """Without `delivery` files stay where they are written. `received` is a file for what is not rendered yet.
 
-    Live outputs need none, they do not wait; nor do copies, of which there is no rendering.
+    Live outputs need none, they do not wait.
     """
     if plan.needs_browser:
         return PageSession(plan, delivery=delivery, on_progress=on_progress)
 
     def composition(on_over: Callable[[Stop | EgressError], None]) -> MediaRecorder:
-        log = ReceivedLog(received) if received is not None and not (plan.live or plan.passthrough) else None
+        log = ReceivedLog(received) if received is not None and not plan.live else None
         return Composition(plan, on_over=on_over, delivery=delivery, received=log)
 
     return RecordingSession(plan, make_recorder=composition, on_progress=on_progress)

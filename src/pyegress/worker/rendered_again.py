@@ -28,6 +28,7 @@ from pyegress.storage.spool import SpoolFolder
 from pyegress.worker.composed_file import composed_file
 from pyegress.worker.delivery import Delivery, InPlace
 from pyegress.worker.encoded_outputs import EncodedOutputs
+from pyegress.worker.live_copies import LiveCopies
 from pyegress.worker.output_sink import Source
 from pyegress.worker.planned_files import named_files
 from pyegress.worker.received import Entry, Opened, Staged, read_received
@@ -76,7 +77,8 @@ def _wanted(plan: RecordingPlan, record: Record) -> tuple[Output, ...]:
     def wanted(output: Output) -> bool:
         match output:
             case FileOutput():
-                return True
+                # Copies wait for nothing there.
+                return not plan.passthrough
             case SegmentOutput(suffix=suffix):
                 return suffix is not NameSuffix.TIMESTAMP or ObjectKind.SEGMENT not in begun
             case ImageOutput(suffix=suffix):
@@ -140,12 +142,14 @@ class _Rendering:
         """Second 0 of the outputs; None when nothing came of it. Raises what was raised by the engine or an output."""
         opened = self._opened
         plan = named_files(self._plan, opened.room_name, opened.room_sid, self._delivery, publisher=opened.publisher)
+        copies = LiveCopies(plan, self._delivery, on_warning=logger.warning) if plan.passthrough else None
         source = Source(
-            kinds=plan.encoded,
-            spec_for=lambda first: spec_of(first, plan.video, self._engine),
+            kinds=plan.encoded | plan.copied,
+            spec_for=lambda first: spec_of(first, plan, self._engine),
             started_at=self._zero,
             describe=lambda result, dropped: composed_file(result, dropped, self._zero() or wall()),
             request_keyframe=lambda: None,
+            copied=plan.copied,
             shown=self._shown,
         )
         outputs = EncodedOutputs(
@@ -164,6 +168,7 @@ class _Rendering:
             on_packet=outputs.packet,
             on_failed=self._errors.append,
             encoded=plan.encoded,
+            copies=copies.sides(outputs.packet, want_keyframe=lambda: None) if copies is not None else None,
             pictures=[PictureTap(every, outputs.picture)] if (every := plan.image_interval) else [],
             clock=lambda: Monotonic(0.0),
         )
