@@ -50,6 +50,20 @@ async def test_everything_ends_and_the_folder_with_it() -> None:
     assert await processes.ended["sleeper"] == -signal.SIGTERM or await processes.ended["sleeper"] == -9
 
 
+async def test_what_is_somebody_elses_by_now_stays(tmp_path: Path) -> None:
+    """Numbers of X displays are taken again as soon as they are free."""
+    processes = await KeptProcesses.open()
+    pid = await processes.start("sleeper", ["sleep", "600"], ENVIRONMENT)
+    for name, owner in (("ours", pid), ("theirs", os.getpid())):
+        (tmp_path / f"{name}-lock").write_text(f"{owner:10}\n")
+        (tmp_path / name).touch()
+        processes.remove_at_end(str(tmp_path / name), lock=str(tmp_path / f"{name}-lock"))
+    processes.remove_at_end(str(tmp_path / "nobody's"), lock=str(tmp_path / "no-lock"))
+    (tmp_path / "nobody's").touch()
+    await processes.aclose()
+    assert sorted(os.listdir(tmp_path)) == ["nobody's", "ours-lock", "theirs", "theirs-lock"]
+
+
 async def test_a_process_is_told_by_its_end() -> None:
     processes = await KeptProcesses.open()
     try:

@@ -102,6 +102,14 @@ def test_drop_takes_no_undelivered_recording_unasked(left: SpoolFolder) -> None:
     assert not left.path.exists()
 
 
+def test_what_is_not_rendered_yet_counts(left: SpoolFolder, tmp_path: Path) -> None:
+    (tmp_path / "files" / "talk.webm").unlink()
+    left.received.touch()
+    assert "the first is what is not rendered yet" in run("drop", "EG_1", code=2, folder=left)
+    assert "not rendered yet: `pyegress spool retry`" in run("export", "EG_1", str(tmp_path / "x"), folder=left)
+    assert left.received.exists()
+
+
 def test_an_egress_that_is_not_there(left: SpoolFolder, tmp_path: Path) -> None:
     for command in (("retry", "EG_2"), ("drop", "EG_2"), ("export", "EG_2", str(tmp_path / "x"))):
         assert "no egress EG_2" in run(*command, code=4, folder=left)

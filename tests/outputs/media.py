@@ -14,6 +14,7 @@ import numpy as np
 from pyegress.clock import Monotonic
 from pyegress.codecs import Codec, Kind
 from pyegress.media.svt import ordinary_priority
+from pyegress.outputs.file_writer import FileWriter
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.opus import opus_ticks
 from pyegress.plan.containers import Container
@@ -247,3 +248,13 @@ def placed(
         for frame in frames
     ]
     return sorted(items, key=lambda item: item[2] / item[1].codec.clock_rate)
+
+
+def write_left(path: Path, *, seconds: float) -> None:
+    """A WebM file with VP8 and Opus, as a killed process leaves it."""
+    combination = next(c for c in COMBINATIONS if str(c) == "VP8+OPUS.webm")
+    streams = combination.frames(seconds)
+    writer = FileWriter(path, combination.container, [spec_of(frames) for frames in streams])
+    for stream, frame, pts in placed(streams):
+        writer.write(stream, frame, pts)
+    writer.abort()

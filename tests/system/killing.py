@@ -37,8 +37,10 @@ from tests.system.killed_outputs import Place, images_problems, segments_problem
 #: What a recording may lose before the moment of the kill, seconds. A composition is rendered 1.0 behind, and rounds,
 #: encoder, batches and the writer hold some tenths each; the rest is for a busy machine.
 MAX_LOSS_COPIED, MAX_LOSS_COMPOSED = 2.0, 3.0
-#: Until then a composition waits for sender reports, and catches up: what is killed before may have lost it all.
+#: Until then a composition waits for sender reports, and catches up.
 CAUGHT_UP = 5.0
+#: In this time everything that was received is kept, and rendered after a kill: less is lost than later.
+KEPT, MAX_LOSS_KEPT = 9.0, 1.5
 #: Extensions that a request must say by type.
 _TYPES = {".ogg": pb.EncodedFileType.OGG, ".mp3": pb.EncodedFileType.MP3}
 
@@ -316,7 +318,7 @@ def check(service: KilledService, case: Case) -> list[str]:
     played = max(ends, default=0.0)
     recorded = case.killed_at - results[0].started_at / 1e9
     case.loss = recorded - played
-    allowed = MAX_LOSS_COPIED if isinstance(fate.request, pb.TrackEgressRequest) else MAX_LOSS_COMPOSED
+    allowed = MAX_LOSS_COPIED if isinstance(fate.request, pb.TrackEgressRequest) else _composed_loss(recorded)
     if not case.missed and not fate.ending and case.loss > allowed:
         wrong.append(f"{path.name} plays {played:.2f} s of {recorded:.2f} s")
     if facts.duration is None or abs(facts.duration - results[0].duration / 1e9) > 0.2:
@@ -334,10 +336,16 @@ def _check_outputs(service: KilledService, case: Case) -> list[str]:
     scratch = service.folder / "fetched" / f"{case.egress_id}.ts"
     wrong, played = segments_problems(place, segments, f"{prefix}hls", scratch)
     wrong += images_problems(place, images, f"{prefix}shots")
-    case.loss = case.killed_at - segments.started_at / 1e9 - played
-    if not wrong and not case.missed and not case.fate.ending and case.loss > MAX_LOSS_COMPOSED:
+    recorded = case.killed_at - segments.started_at / 1e9
+    case.loss = recorded - played
+    if not wrong and not case.missed and not case.fate.ending and case.loss > _composed_loss(recorded):
         wrong.append(f"{prefix} plays {played:.2f} s, {case.loss:.2f} s are lost")
     return wrong
+
+
+def _composed_loss(recorded: float) -> float:
+    """What a composition may lose that was recorded for so many seconds."""
+    return MAX_LOSS_KEPT if recorded < KEPT else MAX_LOSS_COMPOSED
 
 
 def outputs_request(room: str, folder: str) -> pb.RoomCompositeEgressRequest:
@@ -396,8 +404,7 @@ def random_fates(room: str, sid: str, seed: int, count: int) -> list[Fate]:
                 room_name=room, advanced=small, audio_only=kind == "sound", file_outputs=[file]
             )
         ending = chance.random() < 0.35
-        first = 0.5 if kind == "track" else CAUGHT_UP
-        seconds = chance.uniform(0.0, 0.25) if ending else first + chance.uniform(0.0, 4.0)
+        seconds = chance.uniform(0.0, 0.25) if ending else chance.uniform(0.5, 16.0)
         victim = chance.choice(list(Victim))
         fates.append(Fate(request, victim, seconds, ending, name if kind == "outputs" else ""))
     return fates

@@ -50,6 +50,7 @@ async def test_nothing_is_lost_and_the_status_says_what_happened(livekit_server:
             service,
             [
                 Fate(composite("powercut.mp4"), Victim.EVERYBODY, CAUGHT_UP + 0.4),
+                Fate(composite("waiting.mp4"), Victim.WORKER, 1.0),
                 Fate(track, Victim.EVERYBODY, 1.3),
                 Fate(composite("sound.ogg", audio_only=True), Victim.WORKER, CAUGHT_UP + 0.7),
                 Fate(composite("ending.mp4"), Victim.WORKER, 0.02, ending=True),
@@ -88,7 +89,7 @@ async def test_uploads_survive_kills_and_no_secret_is_shown(
             service,
             [
                 Fate(outputs_request(room, "killed/power"), Victim.EVERYBODY, CAUGHT_UP + 1.5, outputs="killed/power"),
-                Fate(outputs_request(room, "killed/worker"), Victim.WORKER, CAUGHT_UP + 1.5, outputs="killed/worker"),
+                Fate(outputs_request(room, "killed/worker"), Victim.WORKER, 1.5, outputs="killed/worker"),
                 Fate(track("powercut", Source.CAMERA), Victim.EVERYBODY, 2.0),
                 Fate(track("own", Source.MICROPHONE, own), Victim.EVERYBODY, 2.0),
                 Fate(track("worker", Source.CAMERA), Victim.WORKER, 2.0),

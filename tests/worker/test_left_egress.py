@@ -17,11 +17,9 @@ from pyegress.lifecycle.outcome import Failure, Outcome
 from pyegress.lifecycle.recording import EndReason, RecordingState
 from pyegress.lifecycle.timeline import Span, TrackSpan
 from pyegress.lifecycle.worker_messages import Launch
-from pyegress.outputs.file_writer import FileWriter
 from pyegress.outputs.left_file import checksum_of
 from pyegress.outputs.written import Written
 from pyegress.plan.build import plan_recording
-from pyegress.plan.containers import Container
 from pyegress.plan.egress_info import starting_info
 from pyegress.plan.recording_plan import ImageOutput, Service
 from pyegress.plan.segment_names import image_name
@@ -36,26 +34,14 @@ from pyegress.worker.delivery import Delivered, InPlace, OnBegun
 from pyegress.worker.left_egress import LeftEgress
 from pyegress.worker.progress import Progress
 from pyegress.worker.spooled import Spooled
-from tests.outputs.media import COMBINATIONS, placed, spec_of
+from tests.outputs.media import write_left
 from tests.plan.requests import planned, room
 
 pytestmark = pytest.mark.media
 
-VP8_OPUS = next(c for c in COMBINATIONS if str(c) == "VP8+OPUS.webm")
 SECONDS = 3.0
 TRACK = TrackSpan("TR_1", "ada", "Ada", "video", "camera", "VP8", Span(Wall(1.7e9 + 0.5)))
 MUTED = replace(TRACK, muted=(Span(Wall(1.7e9 + 1.25)),))
-
-
-def write(path: Path, *, close: bool = False) -> None:
-    streams = VP8_OPUS.frames(SECONDS)
-    writer = FileWriter(path, Container.WEBM, [spec_of(frames) for frames in streams])
-    for stream, frame, pts in placed(streams):
-        writer.write(stream, frame, pts)
-    if close:
-        writer.close()
-    else:
-        writer.abort()
 
 
 def launched(tmp_path: Path, *names: str, egress_id: str = "EG_1") -> Launch:
@@ -89,7 +75,7 @@ async def recorded(launch: Launch, folder: SpoolFolder) -> Path:
         spooled.follow(Progress(RecordingState.ACTIVE, 2.5, 0, started_at=Wall(1.7e9), spans=(TRACK,)))
         spooled.follow(Progress(RecordingState.ACTIVE, 2.6, 0, started_at=Wall(1.7e9), spans=(MUTED,)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path)
+    write_left(path, seconds=SECONDS)
     return path
 
 

@@ -6,8 +6,9 @@ subreaper of its descendants: what changes its session or loses its parent stays
 pyegress and no site packages: it is ready within milliseconds.
 
 Messages are JSON in packets. In: `start` (name), `argv`, `env`, `fds` (the numbers that the descriptors sent along
-get), `remove` (files and folders that its end has to remove). Out: `started`, `failed` or `ended` with the name, and
-`status`.
+get), `remove` (files and folders that its end has to remove; with `lock`, a file that names a process, only while that
+is one that it started: names that were let go of may be somebody else's by then). Out: `started`, `failed` or `ended`
+with the name, and `status`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Keeper:
         self._control = control
         self._folder = folder
         self._children: dict[int, str] = {}
-        self._remove: list[str] = []
+        self._started: set[int] = set()
+        #: Each with its lock, "" for what is ours in any case.
+        self._remove: list[tuple[str, list[str]]] = []
 
     def run(self, wakeup: int) -> None:
         try:
@@ -59,7 +62,8 @@ class Keeper:
         if not data:
             return False
         message = json.loads(data)
-        self._remove += message.get("remove", [])
+        if "remove" in message:
+            self._remove.append((message.get("lock", ""), message["remove"]))
         if "start" in message:
             self._start(message, descriptors)
         return True
@@ -90,6 +94,7 @@ class Keeper:
             self._say({"failed": name, "error": error.strerror or str(error)})
         else:
             self._children[child.pid] = name
+            self._started.add(child.pid)
             # Or the object would collect a child that has ended when it is forgotten, and nobody would hear of it.
             child.returncode = 0
             self._say({"started": name, "pid": child.pid})
@@ -122,18 +127,37 @@ class Keeper:
             if not self._children:
                 break
             select.select([], [], [], tick)
+        # Before the last of them are killed: who lives keeps others from taking his names.
+        for lock, paths in self._remove:
+            if lock and _owner(lock) in self._started:
+                _remove(paths)
         while children := _children():
             for pid in children:
                 _kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(-1, 0)
-        for path in self._remove:
-            if os.path.isdir(path):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with suppress(OSError):
-                    os.unlink(path)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for lock, paths in self._remove:
+            if not lock:
+                _remove(paths)
+        _remove([self._folder])
+
+
+def _remove(paths: list[str]) -> None:
+    for path in paths:
+        if os.path.isdir(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                os.unlink(path)
+
+
+def _owner(lock: str) -> int:
+    """The process that a lock file names, as X servers write it; 0 without one."""
+    try:
+        with open(lock) as file:
+            return int(file.read(32))
+    except (OSError, ValueError):
+        return 0
 
 
 def _children() -> list[int]:

@@ -108,10 +108,11 @@ class KeptProcesses:
             raise BrowserFailed(f"{argv[0]} was not started within {START_TIMEOUT:g} s") from None
         return self.pids[name]
 
-    def remove_at_end(self, *paths: str) -> None:
-        """Files and folders outside of the folder that must not stay."""
+    def remove_at_end(self, *paths: str, lock: str = "") -> None:
+        """Files and folders outside of the folder that must not stay; those of a `lock` as long as it names a process
+        that was started here."""
         with suppress(OSError):
-            self._control.send(json.dumps({"remove": paths}).encode())
+            self._control.send(json.dumps({"remove": paths, "lock": lock}).encode())
 
     def last_words(self, name: str) -> str:
         """The last lines that a process wrote."""

@@ -91,7 +91,8 @@ async def open_display(processes: KeptProcesses, program: str, width: int, heigh
     finally:
         os.close(read)
         memory.remove()
-    processes.remove_at_end(f"/tmp/.X{number}-lock", _socket(number))
+    lock = f"/tmp/.X{number}-lock"
+    processes.remove_at_end(_socket(number), lock, lock=lock)
     environment = {"DISPLAY": f":{number}", "XAUTHORITY": str(authority)}
     display = XDisplay(number, width, height, cookie, environment, framebuffer)
     connection = display.connection()

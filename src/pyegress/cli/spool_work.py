@@ -101,6 +101,8 @@ class SpoolWork:
         text = json.dumps(MessageToDict(info, preserving_proto_field_name=True), indent=2, ensure_ascii=False)
         place.mkdir(parents=True, exist_ok=True)
         (place / _INFO).write_text(text + "\n")
+        if folder.received.exists() and not folder.busy:
+            typer.echo(f"There is more of {egress_id}, not rendered yet: `pyegress spool retry` does it", err=True)
         if as_json:
             typer.echo(json.dumps([str(path) for path in exported], ensure_ascii=False))
         else:
@@ -111,10 +113,11 @@ class SpoolWork:
         folders = [self.spool.folder(egress_id) for egress_id in egress_ids]
         for folder in folders:
             folder.plan()
-            left = [item for item in folder.record().waiting if folder.path_of(item).exists()]
+            left = [item.key.name for item in folder.record().waiting if folder.path_of(item).exists()]
+            left += ["what is not rendered yet"] if folder.received.exists() else []
             if left and not undelivered:
                 raise InvalidRequest(
-                    f"{len(left)} objects of {folder.path.name} are not delivered, the first is {left[0].key.name}",
+                    f"{len(left)} objects of {folder.path.name} are not delivered, the first is {left[0]}",
                     field="egress_id",
                     code=Code.FAILED_PRECONDITION,
                     remedy="Deliver them with `pyegress spool retry`, take them with `pyegress spool export`, or say "

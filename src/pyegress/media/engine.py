@@ -19,7 +19,20 @@ from pyegress.media.audio_encoder import AudioEncoder
 from pyegress.media.copy_side import CopySide
 from pyegress.media.director import Director
 from pyegress.media.encoder_thread import EncoderThread
-from pyegress.media.engine_messages import Begin, Blank, End, EngineStats, Finish, Frame, Message, Pause, Report, Resume
+from pyegress.media.engine_messages import (
+    Begin,
+    Blank,
+    End,
+    EngineStats,
+    Finish,
+    Frame,
+    Message,
+    Order,
+    Passed,
+    Pause,
+    Report,
+    Resume,
+)
 from pyegress.media.picture_side import PictureSide
 from pyegress.media.playout import Playout
 from pyegress.media.session_timeline import SessionTimeline
@@ -84,7 +97,7 @@ class MediaEngine:
         self._on_failed = on_failed
         self._timeline = timeline or SessionTimeline(exact=not live)
         self._playout = Playout(live=live)
-        self._inbox: deque[Message] = deque()
+        self._inbox: deque[Message | Order] = deque()
         self._wake = threading.Event()
         #: Frames that are not due yet, by track: their place may still change. With each, whether it begins a stream.
         self._held: dict[str, deque[tuple[EncodedFrame, bool]]] = {}
@@ -117,6 +130,11 @@ class MediaEngine:
         return self._zero
 
     @property
+    def rendered(self) -> Monotonic | None:
+        """Up to when was rendered; None before rendering begins."""
+        return self._rendered
+
+    @property
     def audio_encoder(self) -> AudioEncoder | None:
         """The encoder of the sound, once the media thread has opened it; None if nobody wants encoded sound."""
         return self._audio.encoder if self._audio is not None else None
@@ -132,7 +150,7 @@ class MediaEngine:
         sides = [side for side in (self._video, self._audio, *self._copies.values()) if side is not None]
         return [step for side in sides for step in side.steps()]
 
-    def post(self, message: Message) -> None:
+    def post(self, message: Message | Passed) -> None:
         """Something arrived or changed. Any thread; never blocks."""
         self._inbox.append(message)
 
@@ -203,9 +221,17 @@ class MediaEngine:
                 case Resume(at=at):
                     if self._paused_at is not None:
                         self._gap, self._paused_at = (self._paused_at, at), None
+                case Passed(at=at):
+                    self._pass(at)
                 case Finish() as finish:
                     return finish
         return None
+
+    def _pass(self, at: Monotonic) -> None:
+        """Render what is due at `at`, where the clock then stands."""
+        self._clock = lambda: at
+        while not self._render_until(self._goal(at)):
+            pass
 
     def _begin(self, begin: Begin) -> None:
         self._timeline.begin_stream(begin.track, begin.publisher, begin.codec)

@@ -75,7 +75,15 @@ class Finish:
     end: Monotonic | None
 
 
-Message = Begin | Frame | Report | Blank | End | Pause | Resume | Finish
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """It is `at` now: for an engine whose clock is the messages it gets, of a recording that is rendered again."""
+
+    at: Monotonic
+
+
+Message = Begin | Frame | Report | Blank | End | Pause | Resume
+Order = Passed | Finish
 
 
 @dataclass(slots=True)

@@ -34,6 +34,8 @@ from pyegress.storage.journal_entries import ObjectKey, Record, SpooledObject
 from pyegress.storage.spooled_plan import SpooledPlan
 
 PLAN, JOURNAL, MEDIA, LOCK, OWNER = "plan.json", "journal.jsonl", "media", "lock", "owner"
+#: What is not rendered yet, and where it is rendered again.
+RECEIVED, AGAIN = "received.jsonl", "again"
 #: How often, and how many seconds apart, a lock is tried.
 _PROBES, _PROBE = 10, 0.04
 _PAUSE = threading.Event()
@@ -83,6 +85,16 @@ class SpoolFolder:
     def journal(self) -> Journal:
         """The journal, to be written: by who holds the lock."""
         return Journal(self.path / JOURNAL)
+
+    @property
+    def received(self) -> Path:
+        """What its worker has received and not rendered safely yet; there only in the first seconds."""
+        return self.path / RECEIVED
+
+    @property
+    def again(self) -> SpoolFolder:
+        """Where that is rendered again."""
+        return SpoolFolder(self.path / AGAIN)
 
     def place(self, key: ObjectKey) -> Path:
         """Where an object for a remote storage is written: below `media`, under its own name."""

@@ -80,19 +80,21 @@ def assign(
     delivery = spooled.journalled(uploads, plan, keep=launch.keep_copies) if spooled is not None else None
 
     def make(delivery: Delivery, listener: Callable[[Progress], None]) -> EgressSession:
-        return _session(plan, delivery, listener)
+        return _session(plan, delivery, listener, spooled.folder.received if spooled is not None else None)
 
     return Assignment(DeliveredSession(plan, uploads, make, delivery=delivery, on_progress=on_progress))
 
 
-def _session(plan: RecordingPlan, delivery: Delivery, on_progress: Callable[[Progress], None]) -> EgressSession:
+def _session(
+    plan: RecordingPlan, delivery: Delivery, on_progress: Callable[[Progress], None], received: Path | None
+) -> EgressSession:
     if plan.passthrough:
         plan = replace(plan, source=selection_of(plan))
     if not plan.passthrough or plan.copies_live:
         # What encodes is large, and takes a tenth of a second to load: copies need not wait for it.
         from pyegress.worker.encoding_session import encoding_session
 
-        return encoding_session(plan, delivery=delivery, on_progress=on_progress)
+        return encoding_session(plan, delivery=delivery, on_progress=on_progress, received=received)
     (output,) = plan.outputs
     assert isinstance(output, FileOutput)
     copies = copy_plan(plan, output, delivery)
@@ -117,6 +119,11 @@ async def finish_launch(
     uploads = _uploads(plan, launch, on_tried)
     uploads.finishing()
     delivery = spooled.journalled(uploads, plan, await spooled.record(), keep=launch.keep_copies)
+    if spooled.folder.received.exists():
+        # It encodes, which is much to load.
+        from pyegress.worker.rendered_again import render_again
+
+        await render_again(spooled, plan, delivery)
     return await LeftEgress(spooled, plan, delivery).finish()
 
 

@@ -40,6 +40,7 @@ from pyegress.room.events import (
 )
 from pyegress.rtp.frame import EncodedFrame
 from pyegress.worker.choice import channel_of
+from pyegress.worker.composed_file import composed_file
 from pyegress.worker.delivery import Delivery, InPlace
 from pyegress.worker.encoded_outputs import EncodedOutputs, not_recording_yet
 from pyegress.worker.feed import Feed
@@ -47,7 +48,8 @@ from pyegress.worker.live_copies import LiveCopies
 from pyegress.worker.media_recorder import recordable
 from pyegress.worker.output_sink import Source
 from pyegress.worker.planned_files import check_files, named_files
-from pyegress.worker.progress import Recorded, RecordedFile, RecordedStream
+from pyegress.worker.progress import Recorded, RecordedFile
+from pyegress.worker.received import Entry, Opened, ReceivedLog, Staged
 from pyegress.worker.stage import stage_of
 from pyegress.worker.stop import Stop
 from pyegress.worker.stream_specs import spec_of, too_slow
@@ -59,16 +61,23 @@ class Composition:
     """A `MediaRecorder` that encodes, or copies to segments and streams. Methods on the event loop; none blocks."""
 
     def __init__(
-        self, plan: RecordingPlan, *, on_over: Callable[[Stop | EgressError], None], delivery: Delivery | None = None
+        self,
+        plan: RecordingPlan,
+        *,
+        on_over: Callable[[Stop | EgressError], None],
+        delivery: Delivery | None = None,
+        received: ReceivedLog | None = None,
     ) -> None:
         """`on_over` ends the recording: with an error, or because nothing is left to record for.
 
-        Raises InvalidRequest for a layout that cannot be. Without `delivery` files stay where they are written.
+        Raises InvalidRequest for a layout that cannot be. Without `delivery` files stay where they are written; with
+        `received` what is not in them yet can be rendered by another process.
         """
         self._plan = plan
         self._delivery = delivery or InPlace()
         self._on_over = on_over
-        self._stage = stage_of(plan, on_warning=self.warn)
+        self._received = received
+        self._stage = stage_of(plan, on_warning=self.warn, on_change=lambda at, change: self._note(Staged(at, change)))
         self._copies = LiveCopies(plan, self._delivery, on_warning=self.warn) if plan.passthrough else None
         self._engine: MediaEngine | None = None
         self._outputs: EncodedOutputs | None = None
@@ -143,6 +152,7 @@ class Composition:
     def _open(self, publisher: str = "") -> None:
         room_name, room_sid = self._room
         self._plan = named_files(self._plan, room_name, room_sid, self._delivery, publisher=publisher)
+        self._note(Opened(room_name, room_sid, publisher, self._utc_offset))
         loop = asyncio.get_running_loop()
         source = Source(
             kinds=self._plan.encoded | self._plan.copied,
@@ -246,6 +256,8 @@ class Composition:
 
     def tick(self, now: Monotonic) -> None:
         """Time passes; the media thread sees to that itself."""
+        if self._received is not None and self._engine is not None:
+            self._received.look(now, self._begun, self._engine.rendered)
         if self._copies is not None:
             self._copies.tick(now)
 
@@ -257,6 +269,7 @@ class Composition:
         """Render what is held, up to `end` or to the end of the media, and finish every output."""
         engine, outputs = self._engine, self._outputs
         if engine is None or outputs is None:
+            self._forget_received()
             return Recorded()
         zero = engine.zero or self._begun
         if end is not None and zero is not None and self._plan.max_duration is not None:
@@ -270,7 +283,9 @@ class Composition:
             logger.debug("finishing after an error: %r", error)
         if text := too_slow(engine.stats):
             self.warn(text)
-        return await outputs.finish()
+        recorded = await outputs.finish()
+        self._forget_received()
+        return recorded
 
     # -- TrackTarget ------------------------------------------------------------------------------------------------
 
@@ -298,7 +313,16 @@ class Composition:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
+    def _note(self, entry: Entry) -> None:
+        if self._received is not None:
+            self._received.note(entry)
+
+    def _forget_received(self) -> None:
+        if self._received is not None:
+            self._received.drop()
+
     def _post(self, message: Message) -> None:
+        self._note(message)
         if self._engine is not None:
             self._engine.post(message)
         else:
@@ -337,43 +361,12 @@ class Composition:
             self._engine.request_keyframe()
 
     def _spec(self, first: EncodedFrame) -> StreamSpec:
-        if first.codec.published and first.codec.kind in self._plan.copied:
-            return StreamSpec(codec=first.codec, size=first.size, first=first)
-        return spec_of(first, self._plan.video, self._engine)
+        return spec_of(first, self._plan, self._engine)
 
     def _describe(self, result: FileResult, dropped: int) -> RecordedFile:
-        streams = []
-        for stream in result.streams:
-            feeds = [feed for feed in self._feeds if feed.kind is stream.codec.kind and feed.first_arrival is not None]
-            streams.append(
-                RecordedStream(
-                    kind=stream.codec.kind.value,
-                    codec=stream.codec.label,
-                    frames=stream.frames,
-                    size=stream.size,
-                    track_ids=tuple(dict.fromkeys(feed.track_id for feed in feeds)),
-                    source=", ".join(dict.fromkeys(feed.source for feed in feeds)),
-                )
-            )
-        warnings = [result.warning] if result.warning else []
-        if dropped:
-            warnings.append(f"The disk was too slow: {dropped} packets were not written")
-        people = {feed.identity: feed.name for feed in self._feeds}
-        identity, name = next(iter(people.items())) if len(people) == 1 else ("", "")
         started_at = self.started_at
         assert started_at is not None
-        return RecordedFile(
-            path=result.path,
-            size=result.size,
-            duration=result.duration,
-            streams=tuple(streams),
-            identity=identity,
-            name=name,
-            started_at=started_at,
-            start=0.0,
-            end=result.duration,
-            warnings=tuple(warnings),
-        )
+        return composed_file(result, dropped, started_at, self._feeds)
 
     def _utc(self, at: Monotonic) -> Wall:
         return Wall(round(at + self._utc_offset, 6))

@@ -48,7 +48,7 @@ class PageCapture:
         loop = asyncio.get_running_loop()
         source = Source(
             kinds=plan.encoded,
-            spec_for=lambda first: spec_of(first, plan.video, self._engine),
+            spec_for=lambda first: spec_of(first, plan, self._engine),
             started_at=lambda: self.started_at,
             describe=self._describe,
             request_keyframe=lambda: self._engine.request_keyframe(),

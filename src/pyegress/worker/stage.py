@@ -36,6 +36,8 @@ from pyegress.worker.feed import Feed
 
 logger = logging.getLogger(__name__)
 
+#: Is told of what changes, and from when on.
+OnChange = Callable[[Monotonic, Scene | Layout | CandidateChanged], None]
 _DRAWN = {source.value for source in VideoSource}
 
 
@@ -61,8 +63,11 @@ class Stage(Protocol):
 class RoomStage:
     """A whole room, drawn by a layout."""
 
-    def __init__(self, layout: str, size: Size, *, on_warning: Callable[[str], None]) -> None:
+    def __init__(
+        self, layout: str, size: Size, *, on_warning: Callable[[str], None], on_change: OnChange | None = None
+    ) -> None:
         """Raises InvalidRequest for a layout with options that do not exist."""
+        self._on_change = on_change
         self._director = RoomDirector(Layout.parse(layout), size)
         self._on_warning = on_warning
         self._people: dict[str, Participant] = {}
@@ -120,12 +125,17 @@ class RoomStage:
             self._on_warning(f"The layout was not changed: {error}")
             return
         logger.info("layout %s", layout)
-        self._director.change(at, layout)
+        self._change(at, layout)
 
     def _changed(self, at: Monotonic) -> None:
         speakers = tuple(SceneSpeaker(identity, level) for identity, level in self._levels.items())
         people = tuple(self._person(participant) for participant in self._people.values())
-        self._director.change(at, Scene(people, speakers))
+        self._change(at, Scene(people, speakers))
+
+    def _change(self, at: Monotonic, change: Scene | Layout) -> None:
+        self._director.change(at, change)
+        if self._on_change is not None:
+            self._on_change(at, change)
 
     def _person(self, participant: Participant) -> ScenePerson:
         return ScenePerson(
@@ -153,8 +163,9 @@ class RoomStage:
 class SingleStage:
     """One picture over the whole canvas: the one that is wanted most among those that there are."""
 
-    def __init__(self, size: Size, *, rank: Callable[[Feed], int]) -> None:
+    def __init__(self, size: Size, *, rank: Callable[[Feed], int], on_change: OnChange | None = None) -> None:
         """`rank` says how much a track is wanted, 0 the most."""
+        self._on_change = on_change
         self._director = SingleDirector(size)
         self._rank = rank
         self._shown: dict[str, tuple[str, int]] = {}
@@ -166,33 +177,43 @@ class SingleStage:
     def added(self, feed: Feed, participant: Participant, at: Monotonic) -> None:
         rank = self._rank(feed)
         self._shown[feed.track_id] = feed.identity, rank
-        self._director.change(at, CandidateChanged(feed.track_id, feed.identity, rank, feed.is_muted))
+        self._change(at, CandidateChanged(feed.track_id, feed.identity, rank, feed.is_muted))
 
     def removed(self, feed: Feed, at: Monotonic) -> None:
         if self._shown.pop(feed.track_id, None) is not None:
-            self._director.change(at, CandidateChanged(feed.track_id, feed.identity, None))
+            self._change(at, CandidateChanged(feed.track_id, feed.identity, None))
 
     def on_event(self, event: RoomEvent) -> None:
         match event:
             case TrackMuted(track=track) | TrackUnmuted(track=track) if track.sid in self._shown:
                 identity, rank = self._shown[track.sid]
-                self._director.change(event.at, CandidateChanged(track.sid, identity, rank, track.muted))
+                self._change(event.at, CandidateChanged(track.sid, identity, rank, track.muted))
             case _:
                 pass
+
+    def _change(self, at: Monotonic, change: CandidateChanged) -> None:
+        self._director.change(at, change)
+        if self._on_change is not None:
+            self._on_change(at, change)
 
     def only(self, feeds: Iterable[Feed]) -> Feed | None:
         return min(feeds, key=lambda feed: (feed.ended, feed.is_muted, self._rank(feed), -feed.rank), default=None)
 
 
-def stage_of(plan: RecordingPlan, *, on_warning: Callable[[str], None]) -> Stage | None:
-    """What a plan draws; None when it draws nothing. Raises InvalidRequest for a layout that cannot be."""
+def stage_of(
+    plan: RecordingPlan, *, on_warning: Callable[[str], None], on_change: OnChange | None = None
+) -> Stage | None:
+    """What a plan draws; None when it draws nothing. `on_change` hears what the director is told.
+
+    Raises InvalidRequest for a layout that cannot be.
+    """
     video, source = plan.video, plan.source
     if video is None:
         return None
     size = Size(video.width, video.height)
     match source:
         case RoomSource(layout=layout):
-            return RoomStage(layout, size, on_warning=on_warning)
+            return RoomStage(layout, size, on_warning=on_warning, on_change=on_change)
         case MediaSource(video=selection):
             chosen = selection
 
@@ -200,9 +221,9 @@ def stage_of(plan: RecordingPlan, *, on_warning: Callable[[str], None]) -> Stage
                 wanted = chosen and chosen.rank(sid=feed.track_id, identity=feed.identity, source=feed.source)
                 return wanted or 0
 
-            return SingleStage(size, rank=rank)
+            return SingleStage(size, rank=rank, on_change=on_change)
         case ParticipantTracks() | TrackPair() | OneTrack():
-            return SingleStage(size, rank=lambda feed: 0)
+            return SingleStage(size, rank=lambda feed: 0, on_change=on_change)
         case TemplateSource() | PageSource():
             raise ValueError("a page is captured, not composed")
         case _:

@@ -9,7 +9,7 @@ from pyegress.media.audio_encoder import AudioEncoder
 from pyegress.media.engine_messages import EngineStats
 from pyegress.outputs.encoded_streams import audio_stream, video_stream
 from pyegress.outputs.muxer import StreamSpec
-from pyegress.plan.encodings import VideoEncoding
+from pyegress.plan.recording_plan import RecordingPlan
 from pyegress.rtp.frame import EncodedFrame
 
 
@@ -20,11 +20,13 @@ class Encoding(Protocol):
     def audio_encoder(self) -> AudioEncoder | None: ...
 
 
-def spec_of(first: EncodedFrame, video: VideoEncoding | None, encoding: Encoding | None) -> StreamSpec:
-    """The stream that an encoder's first packet begins."""
+def spec_of(first: EncodedFrame, plan: RecordingPlan, encoding: Encoding | None) -> StreamSpec:
+    """The stream that an encoder's first packet begins, or the first that is copied."""
+    if first.codec.published and first.codec.kind in plan.copied:
+        return StreamSpec(codec=first.codec, size=first.size, first=first)
     if first.codec.kind is Kind.VIDEO:
-        assert video is not None
-        return video_stream(video, first)
+        assert plan.video is not None
+        return video_stream(plan.video, first)
     encoder = encoding.audio_encoder if encoding is not None else None
     assert encoder is not None
     return audio_stream(encoder)
