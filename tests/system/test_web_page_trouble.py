@@ -21,7 +21,7 @@ from pyegress.process_tree import descendants
 from tests.support.analysis import numbers_of, read_pictures
 from tests.support.page_server import PageServer
 from tests.support.waiting import eventually
-from tests.system.web_pages import is_active, needs_browser, nothing_is_left, processes_of, record, traces
+from tests.system.web_pages import is_active, kill_all, needs_browser, nothing_is_left, processes_of, record, traces
 
 pytestmark = [pytest.mark.system, needs_browser]
 
@@ -59,8 +59,7 @@ async def test_a_page_in_trouble_is_loaded_again_and_the_file_goes_on(tmp_path: 
         async with record(url, tmp_path / "page.mp4", browser=browser) as recording:
             await is_active(recording)
             await goes_on(1, "of the page")
-            for renderer in processes_of("renderer"):
-                renderer.kill()
+            kill_all("renderer")
             await goes_on(2, "after a crash")
             server.orders.append("loop")
             begun = monotonic()
@@ -68,8 +67,7 @@ async def test_a_page_in_trouble_is_loaded_again_and_the_file_goes_on(tmp_path: 
             assert monotonic() - begun < 25.0
             server.orders.append("grow")
             await goes_on(4, "after it took too much memory")
-            for process in processes_of("gpu-process"):
-                process.kill()
+            kill_all("gpu-process")
             seen, killed = len(server.reports), recording.now.elapsed
             await eventually(lambda: len(server.reports) >= seen + 3, "pictures by another process", 40.0)
             await goes_on(4, "by another process")
@@ -162,8 +160,7 @@ async def test_a_frame_of_another_site_that_crashes_alone_is_loaded_again_with_i
             assert framing is not None
             framing.kill()
             await goes_on(2, "after the frame crashed")
-            for renderer in processes_of("renderer"):
-                renderer.kill()
+            kill_all("renderer")
             await goes_on(3, "after all crashed")
             recording.stop()
             result = await recording.wait()

@@ -95,3 +95,10 @@ def processes_of(kind: str) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def kill_all(kind: str) -> None:
+    """Kill them at once; some end by themselves when others are gone."""
+    for process in processes_of(kind):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
