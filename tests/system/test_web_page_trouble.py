@@ -128,8 +128,13 @@ def _reached(recording: pyegress.Recording, second: float) -> bool:
     return recording.now.elapsed >= second
 
 
-async def test_a_frame_of_another_site_that_crashes_alone_is_loaded_again_with_its_page(tmp_path: Path) -> None:
-    """The page's own crash counts once, though its frames end with it; what it writes when it is left counts not."""
+async def test_a_frame_of_another_site_that_crashes_alone_is_loaded_again_with_its_page(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The page's own crash counts once, though its frames end with it; what it writes when it is left counts not.
+
+    When it has been loaded again as often as it may, the recording goes on without the frame.
+    """
     async with PageServer() as server:
         elsewhere = server.url("/framed").replace("127.0.0.1", "localhost")
         server.pages |= {"/framed": FRAME.format(load=1), "/service.js": SERVICE}
@@ -161,6 +166,12 @@ async def test_a_frame_of_another_site_that_crashes_alone_is_loaded_again_with_i
             await goes_on(2, "after the frame crashed")
             kill_all("renderer")
             await goes_on(3, "after all crashed")
+            framing = renderer_of_worker()
+            assert framing is not None
+            framing.kill()
+            await eventually(lambda: "stays as it is" in caplog.text, "a word about the frame", 40.0)
+            later = recording.now.elapsed + 1.0
+            await eventually(partial(_reached, recording, later), "more of it", 40.0)
             recording.stop()
             result = await recording.wait()
         assert (result.state, result.reason) == (RecordingState.COMPLETE, EndReason.STOPPED)
@@ -168,6 +179,7 @@ async def test_a_frame_of_another_site_that_crashes_alone_is_loaded_again_with_i
     assert [warning for warning in result.warnings if "loaded again" in warning] == [
         "The page lost a frame of localhost to a crash, and was loaded again",
         "The page crashed, and was loaded again",
+        "The page lost a frame of localhost to a crash, and stays as it is: it was loaded again 2 times",
     ]
     shown = [picture.participant for picture in read_pictures(tmp_path / "page.mp4") if picture.number is not None]
     assert [load for load, _ in groupby(shown)] == [1, 2, 3]

@@ -70,6 +70,9 @@ class Page:
         self._painted = asyncio.Event()
         self._crashed = asyncio.Event()
         self._frames = SiteFrames()
+        #: A frame that crashed while the page lives, in words; and whether it was said that it is left so.
+        self._grey = ""
+        self._left_grey = False
         #: Tabs that the page opened and that are being closed.
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -128,19 +131,27 @@ class Page:
     async def watch(self) -> None:
         """Load the page again when it or a frame of it crashes, and when it hangs or takes too much memory.
 
-        Raises BrowserFailed.
+        Raises BrowserFailed when that happens too often; but not for a frame, which is then left as it is.
         """
         loop = asyncio.get_running_loop()
         left, since = self._options.reloads, loop.time()
         while True:
             reason = await self._trouble()
-            if reason is None:
+            if reason is None and not self._grey:
                 continue
             if loop.time() - since > _FORGIVEN:
                 left = self._options.reloads
+            times = f"{self._options.reloads} times"
+            if reason is None:
+                reason = f"lost {self._grey} to a crash"
+                if left <= 0:
+                    self._leave_grey(f"The page {reason}, and stays as it is: it was loaded again {times}")
+                    continue
+                self._left_grey = False
+                # It is not asked to leave: what it does and writes then, perhaps END_RECORDING, is no part of its show.
+                await self._kill_renderers()
             while True:
                 if left <= 0:
-                    times = f"{self._options.reloads} times"
                     raise BrowserFailed(
                         f"The page {reason}, and was loaded again {times}{self.console.summary()}",
                         remedy="Look for what the page does then; browser.reloads says how often it is loaded again",
@@ -219,18 +230,22 @@ class Page:
                 return f"took more memory than it may ({taken / 1e9:.1f} GB)"
         if self._crashed.is_set():
             return "crashed"
-        grey = self._frames.crashed
+        grey, self._grey = self._frames.crashed, ""
         if await self._evaluate("1", timeout=self._options.hang_timeout) is None:
             if self._crashed.is_set():
                 return "crashed"
             await self._kill_renderers()
             return f"hung for more than {self._options.hang_timeout:g} s"
         # The page has answered since, so it did not crash too, which would take its frames along.
-        if grey and self._frames.crashed:
-            # It is not asked to leave: what it does and writes then, perhaps END_RECORDING, is no part of its show.
-            await self._kill_renderers()
-            return f"lost {grey} to a crash"
+        self._grey = grey and self._frames.crashed
         return None
+
+    def _leave_grey(self, words: str) -> None:
+        """Say so once."""
+        if not self._left_grey:
+            self._left_grey = True
+            self._on_warning(words)
+            logger.warning("%s", words)
 
     async def _load_again(self) -> None:
         """Raises PageFailed."""
