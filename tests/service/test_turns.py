@@ -54,6 +54,32 @@ async def test_one_that_could_not_be_made_takes_no_turn(monkeypatch: pytest.Monk
     await pool.aclose()
 
 
+async def test_one_that_is_stopped_meanwhile_gives_its_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = WorkerPool(0, Zygote())
+    stopped = asyncio.Event()
+    ended: list[object] = []
+
+    class Made:
+        async def aclose(self) -> None:
+            ended.append(self)
+
+    async def ready() -> object:
+        stopped.set()
+        await asyncio.sleep(0)
+        return Made()
+
+    monkeypatch.setattr(pool, "_ready", ready)
+    monkeypatch.setattr("pyegress.service.worker_pool._TURN", 600.0)
+    limit = os.cpu_count() or 1
+    for _ in range(limit):
+        stopped.clear()
+        assert await pool.take_unless(stopped) is None
+    for _ in range(limit):
+        await asyncio.wait_for(pool.take(), 20.0)
+    assert len(ended) == limit
+    await pool.aclose()
+
+
 async def test_callers_are_answered_before_a_worker_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = WorkerPool(0, Zygote())
     made: list[float] = []

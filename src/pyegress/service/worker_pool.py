@@ -77,6 +77,7 @@ class WorkerPool:
             taking.cancel()
             await asyncio.wait({stopping, taking})
         if not taking.cancelled() and taking.exception() is None:
+            self.joined(taking.result())
             await taking.result().aclose()
         return None
 
