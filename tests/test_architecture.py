@@ -17,9 +17,9 @@ SOURCES = ROOT / "src" / "pyegress"
 TESTS = ROOT / "tests"
 
 #: Modules that every room may import, and that import each other only.
-FOUNDATION = {"clock", "codecs", "errors", "stacks", "process_tree"}
+FOUNDATION = {"clock", "codecs", "errors", "stacks", "process_lines", "process_tree"}
 #: Those of them that look at the running program.
-IMPURE_FOUNDATION = {"clock", "stacks"}
+IMPURE_FOUNDATION = {"clock", "stacks", "process_lines"}
 #: Rooms without I/O and without a clock.
 PURE = {"plan", "rtp", "layouts", "lifecycle"}
 #: Which rooms a room may import, besides itself and the foundation. Arrows only point upwards.

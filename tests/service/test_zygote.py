@@ -34,13 +34,12 @@ async def zygote(no_tasks_left: object) -> AsyncIterator[Zygote]:
 async def spawned(zygote: Zygote, *, loaded: bool = False) -> tuple[Child, socket.socket]:
     """A worker and our end of its socket pair."""
     ours, theirs = socket.socketpair()
-    reading, writing = os.pipe()
+    heard, said = socket.socketpair()
     try:
-        child = await zygote.spawn(theirs, writing, loaded=loaded)
+        child = await zygote.spawn(theirs, said, loaded=loaded)
     finally:
-        theirs.close()
-        os.close(writing)
-        os.close(reading)
+        for end in (theirs, said, heard):
+            end.close()
     return child, ours
 
 
@@ -71,9 +70,9 @@ async def test_workers_say_that_they_are_ready_and_end_with_their_socket(
         await named(child.pid)
         assert os.getpgid(child.pid) == child.pid
         assert "hidden" not in seen(child.pid, "environ")
-        # Its own end, and nothing of the zygote or of the others.
+        # Its own end and standard error, and nothing of the zygote or of the others.
         sockets = [name for name in open_files(child.pid) if name.startswith("socket:")]
-        assert len(sockets) <= 3, sockets  # the event loop has a pair of its own
+        assert len(sockets) <= 4, sockets  # the event loop has a pair of its own
         assert ("libavcodec" in seen(child.pid, "maps")) == (number == 2)
         ends.append((child, writer))
     for child, writer in ends:
@@ -112,6 +111,25 @@ async def test_workers_outlive_their_zygote_and_another_one_takes_over(zygote: Z
     assert second.returncode == 0
 
 
+async def test_who_stops_waiting_leaves_everybody_else_his_own(zygote: Zygote) -> None:
+    """A start that is broken off gets its answer all the same: it is no answer to the next one."""
+    await zygote.start()
+    broken = asyncio.create_task(Worker.spawn(zygote, loaded=False))
+    for _ in range(20):  # the answer takes milliseconds, and cannot come between these
+        if not zygote._asked:
+            await asyncio.sleep(0)
+    assert zygote._asked
+    broken.cancel()
+    worker = await Worker.spawn(zygote, loaded=False)
+    await worker.ready()
+    await asyncio.wait({broken})
+    assert broken.cancelled()
+    alone = [worker.pid]
+    await eventually(lambda: list(zygote._children) == alone, "the end of the worker that nobody wanted", 20.0)
+    assert worker.running
+    await worker.aclose()
+
+
 async def test_a_worker_says_why_it_crashed(zygote: Zygote) -> None:
     worker = await Worker.spawn(zygote, loaded=False)
     await worker.ready()
@@ -132,7 +150,7 @@ zygote = Zygote(fork_zygote())
 
 async def main():
     ours, theirs = socket.socketpair()
-    child = await zygote.spawn(theirs, 2, loaded=False)
+    child = await zygote.spawn(theirs, sys.stderr, loaded=False)
     theirs.close()
     print(child.pid, zygote._forked[0], flush=True)
     sys.stdin.readline()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import shutil
 import socket
 import sys
@@ -18,6 +17,7 @@ from typing import Self
 
 from pyegress.browser import keeper
 from pyegress.browser.failures import BrowserFailed
+from pyegress.process_lines import read_lines
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +86,11 @@ class KeptProcesses:
 
         What it writes on standard output and error is kept for `last_words`.
         """
-        read, write = os.pipe2(os.O_CLOEXEC)
+        heard, said = socket.socketpair()
         words = self._last_words.setdefault(name, deque(maxlen=_LAST_WORDS))
-        task = self._loop.create_task(self._read_words(name, read, words), name=f"words of {name}")
+        task = self._loop.create_task(self._read_words(name, heard, words), name=f"words of {name}")
         self._tasks.add(task)
-        given = {1: write, 2: write, **(descriptors or {})}
+        given = {1: said.fileno(), 2: said.fileno(), **(descriptors or {})}
         message = {"start": name, "argv": list(argv), "env": dict(environment), "fds": list(given)}
         started = self._starting[name] = self._loop.create_future()
         self.ended[name] = self._loop.create_future()
@@ -100,7 +100,7 @@ class KeptProcesses:
             started.cancel()
             raise BrowserFailed(f"{argv[0]} cannot be started: {error.strerror}") from error
         finally:
-            os.close(write)
+            said.close()
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 self.pids[name] = await started
@@ -172,24 +172,12 @@ class KeptProcesses:
                 starting.set_exception(BrowserFailed(f"{name} cannot be started: its keeper was killed"))
                 starting.exception()
 
-    async def _read_words(self, name: str, descriptor: int, words: deque[str]) -> None:
-        reader = asyncio.StreamReader()
-        transport, _ = await self._loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
-        )
-        try:
-            while True:
-                try:
-                    line = await reader.readline()
-                except ValueError:  # longer than a line may be
-                    continue
-                if not line:
-                    return
-                text = line.decode(errors="replace").rstrip()
-                words.append(text)
-                logger.debug("%s: %s", name, text)
-        finally:
-            transport.close()
+    async def _read_words(self, name: str, heard: socket.socket, words: deque[str]) -> None:
+        def tell(text: str) -> None:
+            words.append(text)
+            logger.debug("%s: %s", name, text)
+
+        await read_lines(heard, tell)
 
 
 def _settle(future: asyncio.Future[int], value: int) -> None:

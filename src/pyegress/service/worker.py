@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 from collections import deque
@@ -24,6 +23,7 @@ from pyegress.lifecycle.worker_messages import (
     ToWorker,
     from_worker,
 )
+from pyegress.process_lines import read_lines
 from pyegress.service.zygote import UNKNOWN, Child, Zygote
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,9 @@ _LAST_WORDS = 100
 class Worker:
     """A process that runs. Made by `spawn`; `aclose` when done."""
 
-    def __init__(self, process: Child, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, errors: int) -> None:
+    def __init__(
+        self, process: Child, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, errors: socket.socket
+    ) -> None:
         """`errors` is where its standard error can be read."""
         self._process = process
         self._reader = reader
@@ -50,24 +52,25 @@ class Worker:
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         #: What its log lines are about.
         self._about: dict[str, object] = {"worker": process.pid}
-        self._listening = asyncio.create_task(self._read_errors(errors), name=f"standard error of worker {process.pid}")
+        reading = read_lines(errors, self._last_words.append)
+        self._listening = asyncio.create_task(reading, name=f"standard error of worker {process.pid}")
 
     @classmethod
     async def spawn(cls, zygote: Zygote, *, loaded: bool) -> Worker:
         """Start a process, `loaded` with what encodes; `ready` waits for it. Raises EgressError."""
         ours, theirs = socket.socketpair()
-        reading, writing = os.pipe()
+        heard, said = socket.socketpair()
         try:
-            process = await zygote.spawn(theirs, writing, loaded=loaded)
+            process = await zygote.spawn(theirs, said, loaded=loaded)
+            reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT)
         except BaseException:
             ours.close()
-            os.close(reading)
+            heard.close()
             raise
         finally:
             theirs.close()
-            os.close(writing)
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT)
-        return cls(process, reader, writer, reading)
+            said.close()
+        return cls(process, reader, writer, heard)
 
     @property
     def pid(self) -> int:
@@ -170,23 +173,6 @@ class Worker:
             if line := await self._reader.readline():
                 return from_worker(line)
         return None
-
-    async def _read_errors(self, descriptor: int) -> None:
-        stream = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(descriptor, "rb", 0)
-        )
-        try:
-            while True:
-                try:
-                    line = await stream.readline()
-                except ValueError:  # longer than a line may be
-                    continue
-                if not line:
-                    return
-                self._last_words.append(line.decode(errors="replace").rstrip())
-        finally:
-            transport.close()
 
     def _death(self) -> str:
         code = self._process.returncode

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
 from contextlib import suppress
 
 from pyegress.errors import EgressError
@@ -80,9 +81,8 @@ class Zygote:
         self._listening: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._children: dict[int, Child] = {}
-        #: Ends that were told before their beginnings were.
-        self._early: dict[int, int] = {}
-        self._spawned: asyncio.Future[int] | None = None
+        #: Who waits for an answer, in the order in which they asked; who is cancelled meanwhile does not wait any more.
+        self._asked: deque[asyncio.Future[Child]] = deque()
         self._turn = asyncio.Lock()
         self._closed = False
 
@@ -98,17 +98,18 @@ class Zygote:
         self._control = control
         self._listening = asyncio.create_task(self._listen(control), name="listen to the zygote")
 
-    async def spawn(self, link: socket.socket, errors: int, *, loaded: bool) -> Child:
-        """A worker with these descriptors. Raises EgressError."""
+    async def spawn(self, link: socket.socket, errors: socket.socket, *, loaded: bool) -> Child:
+        """A worker with these sockets, of which `errors` becomes its standard error. Raises EgressError."""
         async with self._turn:
             for _ in range(2):
                 await self.start()
                 assert self._control is not None
-                self._spawned = asyncio.get_running_loop().create_future()
+                answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
                 try:
-                    socket.send_fds(self._control, [encode(Spawn(loaded))], [link.fileno(), errors])
+                    socket.send_fds(self._control, [encode(Spawn(loaded))], [link.fileno(), errors.fileno()])
+                    self._asked.append(answer)
                     async with asyncio.timeout(ANSWER_TIMEOUT):
-                        return self._child(await self._spawned)
+                        return await answer
                 except (OSError, _Gone):
                     await self._lost()
                 except TimeoutError:
@@ -130,18 +131,22 @@ class Zygote:
             child.exited(UNKNOWN)
         self._children.clear()
 
-    def _child(self, pid: int) -> Child:
+    def _begun(self, pid: int) -> None:
+        """The first of those who asked has a worker, which nobody waits for if that one was cancelled: it ends then."""
         child = self._children[pid] = Child(pid)
-        if pid in self._early:
-            self._over(pid, self._early.pop(pid))
-        return child
+        answer = self._asked.popleft() if self._asked else None
+        if answer is not None and not answer.done():
+            answer.set_result(child)
+
+    def _nobody_answers(self) -> None:
+        while self._asked:
+            if not (answer := self._asked.popleft()).done():
+                answer.set_exception(_Gone())
 
     def _over(self, pid: int, code: int) -> None:
         child = self._children.pop(pid, None)
         if child is not None:
             child.exited(code)
-        else:
-            self._early[pid] = code
 
     async def _execute(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -179,14 +184,13 @@ class Zygote:
                     continue
                 if isinstance(message, Exited):
                     self._over(message.pid, message.code)
-                elif self._spawned is not None and not self._spawned.done():
-                    self._spawned.set_result(message.pid)
+                else:
+                    self._begun(message.pid)
         if not self._closed:
             logger.error("the zygote is gone; workers go on, and another one is started when it is needed")
         for child in self._children.values():
             child.orphaned()
-        if self._spawned is not None and not self._spawned.done():
-            self._spawned.set_exception(_Gone())
+        self._nobody_answers()
 
     async def _lost(self) -> None:
         """Close our side, and see the end of the process."""
@@ -195,6 +199,7 @@ class Zygote:
         if listening is not None:
             listening.cancel()
             await asyncio.wait({listening})
+        self._nobody_answers()
         for child in self._children.values():
             child.orphaned()
         if control is not None:
