@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Self
 
@@ -137,8 +138,7 @@ async def _sandbox_obstacle(processes: KeptProcesses, options: BrowserOptions) -
 async def _start(
     processes: KeptProcesses, programs: Programs, display: XDisplay, sound: SoundServer, arguments: list[str]
 ) -> DevTools:
-    commands, to_browser = os.pipe2(os.O_CLOEXEC)
-    from_browser, answers = os.pipe2(os.O_CLOEXEC)
+    ours, theirs = socket.socketpair()
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         **{name: value for name, value in _LOCALE.items() if value},
@@ -148,13 +148,14 @@ async def _start(
         "DBUS_SESSION_BUS_ADDRESS": "disabled:",
         "DBUS_SYSTEM_BUS_ADDRESS": "disabled:",
     }
-    devtools = await DevTools.over(from_browser, to_browser)
+    devtools = await DevTools.over(ours)
     try:
         try:
-            await processes.start("chromium", [programs.browser, *arguments], environment, {3: commands, 4: answers})
+            # It reads commands from 3, and writes answers to 4.
+            inherited = dict.fromkeys((3, 4), theirs.fileno())
+            await processes.start("chromium", [programs.browser, *arguments], environment, inherited)
         finally:
-            os.close(commands)
-            os.close(answers)
+            theirs.close()
         version = await devtools.call("Browser.getVersion", timeout=START_TIMEOUT)
     except BaseException as error:
         await devtools.aclose()

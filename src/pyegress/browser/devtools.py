@@ -1,6 +1,7 @@
-"""The DevTools protocol over the pipe that Chromium inherits: no port that a page could reach.
+"""The DevTools protocol over descriptors that Chromium inherits: no port that a page could reach.
 
-Messages are JSON, each followed by a zero byte (Chromium's --remote-debugging-pipe).
+Messages are JSON, each followed by a zero byte (Chromium's --remote-debugging-pipe). Over a socket, for the reason that
+`process_lines` gives.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
@@ -32,10 +33,9 @@ class DevToolsError(Exception):
 class DevTools:
     """A connection to one browser. `call` from the event loop; events go to the listener of their session."""
 
-    def __init__(self, reader: asyncio.StreamReader, transports: list[asyncio.BaseTransport]) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
-        self._transports = transports
-        self._writer: asyncio.WriteTransport = transports[1]  # type: ignore[assignment]
+        self._writer = writer
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._listeners: dict[str, Event] = {}
         self._number = 0
@@ -43,15 +43,9 @@ class DevTools:
         self._reading = asyncio.create_task(self._read(), name="DevTools")
 
     @classmethod
-    async def over(cls, read: int, write: int) -> Self:
-        """Speak over two pipe descriptors, which are owned from now on."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=_LIMIT)
-        reading, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb", 0)
-        )
-        writing, _ = await loop.connect_write_pipe(asyncio.Protocol, os.fdopen(write, "wb", 0))
-        return cls(reader, [reading, writing])
+    async def over(cls, ours: socket.socket) -> Self:
+        """Speak over one end of a socket pair, which is owned from now on."""
+        return cls(*await asyncio.open_connection(sock=ours, limit=_LIMIT))
 
     def listen(self, session: str, listener: Event) -> None:
         """Tell of the events of a session; "" is the browser itself."""
@@ -84,8 +78,7 @@ class DevTools:
         self._closed = True
         self._reading.cancel()
         await asyncio.wait({self._reading})
-        for transport in self._transports:
-            transport.close()
+        self._writer.close()
 
     async def _read(self) -> None:
         try:
