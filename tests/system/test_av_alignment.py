@@ -113,8 +113,8 @@ async def test_a_camera_that_is_published_again(livekit_server: LiveKitServer, t
     ):
         await recorded(recording, 3.0)
         await ada.republish(Source.CAMERA)
-        await witness.knows(ada)
         await recorded(recording, 8.0)
+        await witness.knows(ada)
     path = the_file(recording.result)
     (video,) = (stream for stream in recording.result.files[0].streams if stream.kind == "video")
     assert len(video.track_ids) == 2
@@ -138,8 +138,8 @@ async def test_a_camera_that_comes_back_with_another_codec(livekit_server: LiveK
     ):
         await recorded(recording, 4.0)
         await ada.republish(Source.CAMERA, clip(Codec.H264))
-        await witness.knows(ada)
         await recorded(recording, 9.0)
+        await witness.knows(ada)
     recording.result.check()
     first, second = recording.result.files
     assert [file.path.name for file in (first, second)] == ["file.webm", "file-2.mp4"]
