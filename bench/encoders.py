@@ -22,7 +22,7 @@ from av.filter import Graph
 from bench.camera import FPS, Plane, grid, person
 from bench.machine import Quiet, verdict
 
-from pyegress.media.svt import ordinary_priority
+from pyegress.media.svt import SvtThreads
 
 _SIZE = (1280, 720)
 _BITRATE = 3_000_000
@@ -130,13 +130,14 @@ def measure(candidate: Candidate, pictures: Sequence[Plane]) -> Figures:
     encoder.bit_rate = _BITRATE
     encoder.thread_count = candidate.threads
     encoder.options = candidate.options
-    with ordinary_priority():
-        encoder.open()
+    threads = SvtThreads()
+    threads.open(encoder)
     memory = _resident()
     before = resource.getrusage(resource.RUSAGE_SELF)
     packets: list[av.Packet[av.VideoStream]] = []
     delay = 0
     for number, frame in enumerate(frames):
+        threads.rest()
         packets += encoder.encode(frame)
         delay = max(delay, number + 1 - len(packets))
     most = _resident()

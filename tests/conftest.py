@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from tests.support.leaks import Snapshot, wait_for_no_leaks, wait_for_no_tasks
 from tests.support.livekit_server import LiveKitServer
@@ -19,7 +20,7 @@ from tests.support.object_servers import why_unavailable as why_no_storages
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import why_unavailable as redis_server_missing
 from tests.support.secrecy import SECRECY
-from tests.support.sharing import MARKER, machine, put_in_order, workers
+from tests.support.sharing import MARKER, Scheduling, machine, put_in_order, workers
 from tests.support.stack import Stack, running_stack
 
 _SERVERS = pytest.StashKey[list[LiveKitServer]]()
@@ -190,6 +191,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_xdist_auto_num_workers() -> int:
     return workers()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before the clock of pytest-timeout runs

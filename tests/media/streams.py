@@ -15,7 +15,7 @@ from pyegress.demo.clips import ClipSpec, encode_clip
 from pyegress.demo.content import DemoPicture
 from pyegress.demo.stamp import Stamp, read_stamp
 from pyegress.media.planes import planes_of
-from pyegress.media.svt import ordinary_priority
+from pyegress.media.svt import SvtThreads
 from pyegress.rtp.frame import EncodedFrame
 
 VIDEO = (Codec.VP8, Codec.VP9, Codec.H264, Codec.H265, Codec.AV1)
@@ -52,11 +52,12 @@ def encode_as(
     context.time_base, context.framerate = Fraction(1, FPS), Fraction(FPS)
     context.thread_count, context.options = 1, options or {}
     context.colorspace, context.color_range = int(pictures[0].colorspace), int(pictures[0].color_range)
-    with ordinary_priority():
-        context.open()
+    threads = SvtThreads()
+    threads.open(context)
     packets = []
     for number, picture in enumerate(pictures):
         picture.pts, picture.time_base = number, Fraction(1, FPS)
+        threads.rest()
         packets += context.encode(picture)
     packets += context.encode(None)
     return [encoded(codec, bytes(packet), number, packet.is_keyframe) for number, packet in enumerate(packets)]

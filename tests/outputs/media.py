@@ -13,7 +13,7 @@ import numpy as np
 
 from pyegress.clock import Monotonic
 from pyegress.codecs import Codec, Kind
-from pyegress.media.svt import ordinary_priority
+from pyegress.media.svt import SvtThreads
 from pyegress.outputs.file_writer import FileWriter
 from pyegress.outputs.muxer import StreamSpec
 from pyegress.outputs.opus import opus_ticks
@@ -22,7 +22,6 @@ from pyegress.rtp.av1_headers import ObuType, split_obus
 from pyegress.rtp.codec_config import START_CODE, split_annexb
 from pyegress.rtp.frame import EncodedFrame
 
-# SVT-AV1 writes its settings to stderr otherwise.
 FPS = 25
 STEP = 90_000 // FPS
 
@@ -61,13 +60,14 @@ def video(codec: Codec, count: int, size: tuple[int, int] = (160, 96), gop: int 
         encoder.bit_rate = 200_000
     encoder.thread_count = 1
     encoder.options = {"g": str(gop), "keyint_min": str(gop), **options}
-    with ordinary_priority():
-        encoder.open()
+    threads = SvtThreads()
+    threads.open(encoder)
     packets: list[av.Packet[av.VideoStream]] = []
     for number in range(count):
         frame = picture(number, size)
         frame.pts = number
         frame.time_base = encoder.time_base
+        threads.rest()
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     assert len(packets) == count

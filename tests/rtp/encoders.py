@@ -14,9 +14,8 @@ from av.audio import AudioStream
 from av.video import VideoStream
 
 from pyegress.codecs import Codec
-from pyegress.media.svt import ordinary_priority
+from pyegress.media.svt import SvtThreads
 
-# SVT-AV1 writes its settings to stderr otherwise.
 RATE = 30
 WIDTH, HEIGHT = 200, 120
 
@@ -73,13 +72,15 @@ def encode_video(
     sink = _PacketSink()
     out: list[Encoded] = []
     options_of_rtp = {"packetsize": str(mtu), "strict": "-2"}
-    with ordinary_priority(), av.open(sink, "w", format="rtp", options=options_of_rtp) as container:
+    with av.open(sink, "w", format="rtp", options=options_of_rtp) as container:
         stream = container.add_stream(name, rate=RATE, options=settings)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = 3_000_000
         stream.codec_context.thread_count = 1
+        threads = SvtThreads()
+        threads.open(stream.codec_context)
         pending: list[Any] = []
         for index in range(frames):
             noise = random.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
@@ -87,6 +88,7 @@ def encode_video(
             frame.pts, frame.time_base = index, Fraction(1, RATE)
             if index == 3:
                 frame.pict_type = av.video.frame.PictureType.I
+            threads.rest()
             pending += stream.encode(frame)
         pending += stream.encode(None)
         for packet in pending:

@@ -23,7 +23,7 @@ import av
 from pyegress.codecs import Codec
 from pyegress.demo import content, stamp
 from pyegress.demo.content import DemoPicture
-from pyegress.media.svt import ordinary_priority
+from pyegress.media.svt import SvtThreads
 
 _REALTIME_VPX = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0"}
 _X26X = {"preset": "veryfast", "tune": "zerolatency", "forced-idr": "1"}
@@ -115,14 +115,15 @@ def _encode_phase(spec: ClipSpec, picture: DemoPicture, start: int, distance: in
     # Key frames where they are forced, nowhere else: "never" (0 or less) means other things to some encoders.
     encoder.gop_size = spec.length + 1
     encoder.options = options
-    with ordinary_priority():
-        encoder.open()
+    threads = SvtThreads()
+    threads.open(encoder)
     frames = []
     for number in range(spec.length):
         raw = av.VideoFrame.from_ndarray(picture.draw(number), format="yuv420p")
         raw.pts, raw.time_base = number, encoder.time_base
         if number % distance == start or number == 0:
             raw.pict_type = av.video.frame.PictureType.I
+        threads.rest()
         frames.extend(encoder.encode(raw))
     frames.extend(encoder.encode(None))
     encoded = tuple(ClipFrame(bytes(packet), packet.is_keyframe) for packet in frames)

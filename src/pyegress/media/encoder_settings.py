@@ -38,7 +38,6 @@ _NVENC_PRESETS = {Quality.ECONOMY: "p2", Quality.STANDARD: "p4", Quality.HIGH: "
 #: Negative: a fixed speed. With a positive one libvpx adapts to the load of the moment, and pictures with it.
 _VP8_CPU_USED = {Quality.ECONOMY: "-12", Quality.STANDARD: "-8", Quality.HIGH: "-4"}
 _VP9_CPU_USED = {Quality.ECONOMY: "8", Quality.STANDARD: "8", Quality.HIGH: "7"}
-#: Not 12: with low delay it stands still for ever, once in some hundred encodings on a busy machine (SVT-AV1 4.1).
 _AV1_PRESETS = {Quality.ECONOMY: "11", Quality.STANDARD: "11", Quality.HIGH: "9"}
 
 

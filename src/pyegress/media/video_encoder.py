@@ -15,7 +15,7 @@ from pyegress.codecs import Codec
 from pyegress.errors import Code, EgressError, Fault
 from pyegress.media.encoder_settings import DEFAULT_GOP, ENCODERS, NVENC, options_for
 from pyegress.media.rhythm import Rhythm
-from pyegress.media.svt import ordinary_priority
+from pyegress.media.svt import SvtThreads
 from pyegress.plan.encodings import Hardware, Quality, VideoCodec, VideoEncoding
 from pyegress.rtp.av1_headers import ObuType, split_obus
 from pyegress.rtp.codec_config import START_CODE, split_annexb
@@ -48,16 +48,17 @@ class VideoEncoder:
         interval = encoding.key_frame_interval
         self._rhythm = Rhythm(interval, encoding.framerate) if interval else None
         gop = self._rhythm.longest if self._rhythm is not None else DEFAULT_GOP
+        self._threads = SvtThreads()
         #: Whether a card encodes.
         self.hardware = encoding.hardware is not Hardware.NONE
         try:
-            self._context = _open(encoding, gop, low_latency=low_latency, hardware=self.hardware)
+            self._context = self._open(gop, low_latency=low_latency)
         except EgressError as error:
             if encoding.hardware is not Hardware.AUTO:
                 raise
             logger.info("%s; the processor does it", error.message)
             self.hardware = False
-            self._context = _open(encoding, gop, low_latency=low_latency, hardware=False)
+            self._context = self._open(gop, low_latency=low_latency)
         self._taken = self._given = 0
 
     @property
@@ -81,11 +82,16 @@ class VideoEncoder:
         frame.colorspace = frame.color_primaries = frame.color_trc = _BT709
         frame.color_range = _LIMITED
         self._taken += 1
+        self._threads.rest()
         return self._frames(self._context.encode(frame))
 
     def flush(self) -> list[EncodedFrame]:
         """Give what is still inside. Nothing can follow."""
+        self._threads.rest()
         return self._frames(self._context.encode(None))
+
+    def _open(self, gop: int, *, low_latency: bool) -> av.VideoCodecContext:
+        return _open(self.encoding, gop, self._threads, low_latency=low_latency, hardware=self.hardware)
 
     def _frames(self, packets: Iterable[av.Packet[av.VideoStream]]) -> list[EncodedFrame]:
         frames: list[EncodedFrame] = []
@@ -108,7 +114,7 @@ class VideoEncoder:
 def check_hardware(encoding: VideoEncoding | None) -> None:
     """Raise the EgressError of a card that is asked for, and is not there or does not take the encoding."""
     if encoding is not None and encoding.hardware is Hardware.NVENC:
-        _open(encoding, DEFAULT_GOP, low_latency=False, hardware=True)
+        _open(encoding, DEFAULT_GOP, SvtThreads(), low_latency=False, hardware=True)
 
 
 def threads_for(encoding: VideoEncoding) -> int:
@@ -122,7 +128,9 @@ def threads_for(encoding: VideoEncoding) -> int:
     return min(_MOST_THREADS, len(os.sched_getaffinity(0)))
 
 
-def _open(encoding: VideoEncoding, gop: int, *, low_latency: bool, hardware: bool) -> av.VideoCodecContext:
+def _open(
+    encoding: VideoEncoding, gop: int, svt: SvtThreads, *, low_latency: bool, hardware: bool
+) -> av.VideoCodecContext:
     threads = threads_for(encoding)
     name = NVENC if hardware else ENCODERS[encoding.codec]
     context = av.CodecContext.create(name, "w")
@@ -138,8 +146,7 @@ def _open(encoding: VideoEncoding, gop: int, *, low_latency: bool, hardware: boo
     context.thread_count = threads
     context.options = options_for(encoding, gop=gop, threads=threads, low_latency=low_latency, hardware=hardware)
     try:
-        with ordinary_priority():
-            context.open()
+        svt.open(context)
     except (av.FFmpegError, ValueError) as error:
         if hardware:
             raise EgressError(
