@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pyegress.clock import Monotonic, monotonic
+from pyegress.errors import EgressError
 from pyegress.media.video_encoder import VideoEncoder
 from pyegress.rtp.frame import EncodedFrame
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 #: Pictures that may wait for the encoder.
 QUEUED = 8
 _POLL = 0.5
+#: Seconds for one picture after which an encoder is given up. None takes as long, however busy the machine is.
+STANDS_STILL = 60.0
 #: Seconds of the output from any key frame to one that is asked for: several who ask at once get the same.
 ASKED_APART = 0.5
 
@@ -35,6 +39,8 @@ class EncoderThread:
         self._asked = False
         self._last_key: int | None = None
         self._error: BaseException | None = None
+        #: When the encoder was given what it has not answered yet.
+        self._given_at: Monotonic | None = None
         self._aborted = False
         self._thread = threading.Thread(target=self._run, name="video encoder", daemon=True)
         self._thread.start()
@@ -44,7 +50,7 @@ class EncoderThread:
         return self._encoder.due(tick)
 
     def submit(self, picture: av.VideoFrame, tick: int) -> None:
-        """Encode a picture as that of `tick`. Raises what the encoder raised."""
+        """Encode a picture as that of `tick`. Raises what the encoder raised, or that it stands still."""
         self._put((picture, tick))
 
     def request_keyframe(self) -> None:
@@ -53,9 +59,11 @@ class EncoderThread:
         self._asked = True
 
     def close(self) -> None:
-        """Encode what waits, flush the encoder, end the thread. Raises what the encoder raised."""
+        """Encode what waits, flush the encoder, end the thread. Raises as `submit` does."""
         self._put(None)
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_POLL)
+            self._check()
         if self._error is not None:
             raise self._error
 
@@ -71,7 +79,18 @@ class EncoderThread:
                 self._queue.put(entry, timeout=_POLL)
                 return
             except queue.Full:
-                continue
+                self._check()
+
+    def _check(self) -> None:
+        """Raise that the encoder stands still: nothing can end its thread then, and nobody is to wait for it."""
+        given_at = self._given_at
+        if given_at is None or monotonic() - given_at < STANDS_STILL:
+            return
+        self._aborted = True
+        raise EgressError(
+            f"The {self._encoder.codec.label} encoder stands still: no answer to a picture for {STANDS_STILL:.0f} s",
+            remedy="What came before is kept; if it happens again, choose another video codec",
+        )
 
     def _run(self) -> None:
         try:
@@ -81,11 +100,17 @@ class EncoderThread:
                 except queue.Empty:
                     continue
                 if entry is None:
-                    for frame in self._encoder.flush():
+                    self._given_at = monotonic()
+                    frames = self._encoder.flush()
+                    self._given_at = None
+                    for frame in frames:
                         self._on_frame(frame)
                     return
                 picture, tick = entry
-                for frame in self._encoder.encode(picture, tick, keyframe=self._key_frame(tick)):
+                self._given_at = monotonic()
+                frames = self._encoder.encode(picture, tick, keyframe=self._key_frame(tick))
+                self._given_at = None
+                for frame in frames:
                     self._on_frame(frame)
         except BaseException as error:
             self._error = error

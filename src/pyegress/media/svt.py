@@ -3,9 +3,10 @@
 As root its threads, the thread that opens it, and every process which that thread starts later run before everything
 else on the machine (SCHED_FIFO, the highest priority). A recorder must not stop what it records.
 
-Its picture manager still reads a picture's list of references after it has handed the picture on (4.1; 4.2 by its source). If that
-thread is held up there, and the next picture comes, a reference is never given back: some pictures later no buffer is
-left, and encoding stops for good. Where no picture is given before all its threads rest, that cannot happen.
+Its picture manager still reads a picture's list of references after it has handed the picture on (4.1; 4.2 by its
+source). If that thread is held up there, and the next picture comes, a reference is never given back: some pictures
+later no buffer is left, and encoding stops for good. Where no picture is given before all its threads rest, that cannot
+happen.
 """
 
 from __future__ import annotations
