@@ -188,7 +188,7 @@ async def test_redis_and_the_server_are_gone_for_a_while(own_stack: Stack, tmp_p
         assert await running_on(node) == {long}
 
         await asyncio.to_thread(server.restart, hard=True)
-        await asyncio.wait_for(_publishes_again(server), 60.0)
+        await asyncio.wait_for(_both_are_back(server), 60.0)
         await for_seconds(6.0)
         assert await running_on(node) == {long}
         await sdk.stop(long)
@@ -209,11 +209,13 @@ async def test_redis_and_the_server_are_gone_for_a_while(own_stack: Stack, tmp_p
     assert [picture.participant for picture in read_pictures(node.files / "late.mp4")].count(3) > 30
 
 
-async def _publishes_again(server: LiveKitServer) -> None:
-    """When the publisher has come back to a server that was killed, as fast as its SDK does."""
+async def _both_are_back(server: LiveKitServer) -> None:
+    """When publisher and recorder have come back to a server that was killed, each as fast as it does."""
     while True:
         with suppress(api.TwirpError):  # nobody is in the room yet
-            if any(len(person.tracks) == 2 for person in await server.participants(ROOM)):
+            people = await server.participants(ROOM)
+            publishes = any(len(person.tracks) == 2 for person in people)
+            if publishes and any(person.permission.recorder for person in people):
                 return
         await for_seconds(0.2)
 

@@ -78,6 +78,8 @@ class SegmentSink:
         self._count = self._size = 0
         self._start = self._end = 0.0
         self._errors: list[EgressError] = []
+        #: A segment was not delivered: those behind it are not named, a player would run into the hole.
+        self._hole = False
         self._publishing: asyncio.Task[None] | None = None
         self._changed = False
         self._locations: dict[str, str] = {}
@@ -200,8 +202,9 @@ class SegmentSink:
         while self._pending and self._pending[0][1].done():
             file, future = self._pending.popleft()
             if (error := _error_of(future)) is not None:
+                self._hole = True
                 self._fail(error)
-            elif file is not None and not self._errors:
+            elif file is not None and not self._hole:
                 self._add(file)
                 named = True
         if named:
@@ -224,7 +227,6 @@ class SegmentSink:
         return Segment(uri, file.duration, self._at(file.start), file.discontinuity, file.parts, header)
 
     def _fail(self, error: EgressError) -> None:
-        # Segments behind a hole are not named: a player would run into it.
         self._errors.append(error)
         self._on_failed(error)
 
