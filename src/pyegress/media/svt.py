@@ -57,9 +57,9 @@ class SvtThreads:
 
     def rest(self) -> None:
         """Wait until all of them wait for work; a quarter of a second at most. To be called before each picture."""
-        busy, pause = set(self._threads), threading.Event()
+        pause = threading.Event()
         until = monotonic() + _LONGEST
-        while busy := {thread for thread in busy if not self._rests(thread)}:
+        while busy := self._busy():
             if monotonic() > until:
                 break
             pause.wait(_LOOK)
@@ -70,14 +70,29 @@ class SvtThreads:
             if self._restless[thread] == _RESTLESS:
                 self._threads.discard(thread)
 
-    def _rests(self, thread: int) -> bool:
-        try:
-            with open(f"{_TASKS}/{thread}/stat", "rb") as file:
-                status = file.read()
-        except OSError:  # it has ended
-            self._threads.discard(thread)
-            return True
-        return status[status.rindex(b")") + 2 :].startswith(b"S")
+    def _busy(self) -> set[int]:
+        """Those that do not sleep, or ran while we looked: a later one may have woken them meanwhile."""
+        if not self._threads:
+            return set()
+        before = {thread: _read(thread, "schedstat") for thread in self._threads}
+        states = {thread: _read(thread, "stat") for thread in before}
+        for thread, state in states.items():
+            if not state:  # it has ended
+                self._threads.discard(thread)
+        return {
+            thread
+            for thread, state in states.items()
+            if state and (state[state.rindex(b")") + 2 :][:1] != b"S" or _read(thread, "schedstat") != before[thread])
+        }
+
+
+def _read(thread: int, name: str) -> bytes:
+    """A file of a thread, see proc(5). Without schedstat, of kernels that do not count it, only states are known."""
+    try:
+        with open(f"{_TASKS}/{thread}/{name}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def _threads() -> set[int]:
