@@ -137,11 +137,10 @@ def measure(candidate: Candidate, pictures: Sequence[Plane]) -> Figures:
     packets: list[av.Packet[av.VideoStream]] = []
     delay = 0
     for number, frame in enumerate(frames):
-        threads.rest()
-        packets += encoder.encode(frame)
+        packets += threads.encode(encoder, frame)
         delay = max(delay, number + 1 - len(packets))
     most = _resident()
-    packets += encoder.encode(None)
+    packets += threads.encode(encoder, None)
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     seconds = len(frames) / FPS

@@ -57,9 +57,8 @@ def encode_as(
     packets = []
     for number, picture in enumerate(pictures):
         picture.pts, picture.time_base = number, Fraction(1, FPS)
-        threads.rest()
-        packets += context.encode(picture)
-    packets += context.encode(None)
+        packets += threads.encode(context, picture)
+    packets += threads.encode(context, None)
     return [encoded(codec, bytes(packet), number, packet.is_keyframe) for number, packet in enumerate(packets)]
 
 

@@ -67,9 +67,8 @@ def video(codec: Codec, count: int, size: tuple[int, int] = (160, 96), gop: int 
         frame = picture(number, size)
         frame.pts = number
         frame.time_base = encoder.time_base
-        threads.rest()
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
+        packets += threads.encode(encoder, frame)
+    packets += threads.encode(encoder, None)
     assert len(packets) == count
     return tuple(_frame(codec, packet, size) for packet in packets)
 

@@ -88,9 +88,8 @@ def encode_video(
             frame.pts, frame.time_base = index, Fraction(1, RATE)
             if index == 3:
                 frame.pict_type = av.video.frame.PictureType.I
-            threads.rest()
-            pending += stream.encode(frame)
-        pending += stream.encode(None)
+            pending += threads.encode(stream, frame)
+        pending += threads.encode(stream, None)
         for packet in pending:
             data, keyframe = bytes(packet), packet.is_keyframe
             container.mux(packet)

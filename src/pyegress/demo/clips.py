@@ -123,9 +123,8 @@ def _encode_phase(spec: ClipSpec, picture: DemoPicture, start: int, distance: in
         raw.pts, raw.time_base = number, encoder.time_base
         if number % distance == start or number == 0:
             raw.pict_type = av.video.frame.PictureType.I
-        threads.rest()
-        frames.extend(encoder.encode(raw))
-    frames.extend(encoder.encode(None))
+        frames.extend(threads.encode(encoder, raw))
+    frames.extend(threads.encode(encoder, None))
     encoded = tuple(ClipFrame(bytes(packet), packet.is_keyframe) for packet in frames)
     if len(encoded) != spec.length:
         raise RuntimeError(f"{name} made {len(encoded)} packets of {spec.length} frames")

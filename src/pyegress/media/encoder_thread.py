@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyegress.clock import Monotonic, monotonic
@@ -100,20 +101,19 @@ class EncoderThread:
                 except queue.Empty:
                     continue
                 if entry is None:
-                    self._given_at = monotonic()
-                    frames = self._encoder.flush()
-                    self._given_at = None
-                    for frame in frames:
-                        self._on_frame(frame)
+                    self._pass_on(self._encoder.flush)
                     return
                 picture, tick = entry
-                self._given_at = monotonic()
-                frames = self._encoder.encode(picture, tick, keyframe=self._key_frame(tick))
-                self._given_at = None
-                for frame in frames:
-                    self._on_frame(frame)
+                self._pass_on(partial(self._encoder.encode, picture, tick, keyframe=self._key_frame(tick)))
         except BaseException as error:
             self._error = error
+
+    def _pass_on(self, answer: Callable[[], list[EncodedFrame]]) -> None:
+        self._given_at = monotonic()
+        frames = answer()
+        self._given_at = None
+        for frame in frames:
+            self._on_frame(frame)
 
     def _key_frame(self, tick: int) -> bool:
         """Whether a picture becomes a key frame: the first one, by the interval, or because somebody asked."""

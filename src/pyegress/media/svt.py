@@ -15,6 +15,7 @@ import os
 import threading
 from collections import Counter
 from contextlib import suppress
+from typing import Protocol
 
 import av
 
@@ -26,6 +27,13 @@ _REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)
 _LOOK, _LONGEST = 0.0002, 0.25
 #: Pictures in a row for which a thread did not rest: it is somebody else's, born while the encoder was opened.
 _RESTLESS = 4
+
+
+class Encoder(Protocol):
+    """PyAV's codec context, or a stream of a container that is written."""
+
+    def encode(self, frame: av.VideoFrame | None = None) -> list[av.Packet[av.VideoStream]]:
+        """Give the packets that are ready; None flushes."""
 
 
 class SvtThreads:
@@ -55,8 +63,15 @@ class SvtThreads:
                         os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
         self._threads = after - before - {thread.native_id or 0 for thread in threading.enumerate()}
 
+    def encode(self, encoder: Encoder, frame: av.VideoFrame | None) -> list[av.Packet[av.VideoStream]]:
+        """`encoder.encode`, when the threads rest."""
+        self.rest()
+        return encoder.encode(frame)
+
     def rest(self) -> None:
-        """Wait until all of them wait for work; a quarter of a second at most. To be called before each picture."""
+        """Wait until all of them wait for work; a quarter of a second at most."""
+        if not self._threads:
+            return
         pause = threading.Event()
         until = monotonic() + _LONGEST
         while busy := self._busy():
@@ -72,8 +87,6 @@ class SvtThreads:
 
     def _busy(self) -> set[int]:
         """Those that do not sleep, or ran while we looked: a later one may have woken them meanwhile."""
-        if not self._threads:
-            return set()
         before = {thread: _read(thread, "schedstat") for thread in self._threads}
         states = {thread: _read(thread, "stat") for thread in before}
         for thread, state in states.items():

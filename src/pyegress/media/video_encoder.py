@@ -82,13 +82,11 @@ class VideoEncoder:
         frame.colorspace = frame.color_primaries = frame.color_trc = _BT709
         frame.color_range = _LIMITED
         self._taken += 1
-        self._threads.rest()
-        return self._frames(self._context.encode(frame))
+        return self._frames(self._threads.encode(self._context, frame))
 
     def flush(self) -> list[EncodedFrame]:
         """Give what is still inside. Nothing can follow."""
-        self._threads.rest()
-        return self._frames(self._context.encode(None))
+        return self._frames(self._threads.encode(self._context, None))
 
     def _open(self, gop: int, *, low_latency: bool) -> av.VideoCodecContext:
         return _open(self.encoding, gop, self._threads, low_latency=low_latency, hardware=self.hardware)
